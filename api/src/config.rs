@@ -1,0 +1,1 @@
+//! Typed configuration under Flink's keys.

@@ -1,0 +1,1 @@
+//! Keys: their frozen encoding, their hash, their key group.

@@ -1,0 +1,102 @@
+//! The contract of what computes inside a task.
+//!
+//! Operators are synchronous, columnar and resumable. A call does at most about 10 ms of work, writes to a bounded
+//! [`Output`], and says how far it came. Between calls the driver looks at cancellation, credit and barriers, so neither a join
+//! that explodes nor a watermark that closes a million windows fills memory or delays a checkpoint.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::graph::KeyGroupRange;
+use crate::id::OperatorUid;
+use crate::metrics::OperatorMetrics;
+use crate::output::Output;
+use crate::state::KeyedState;
+use crate::watermark::Watermark;
+
+/// How far a call came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The call's work is done.
+    Done,
+    /// The output is full: call [`Operator::resume`] when it has room.
+    NeedRoom,
+    /// More work is left: call [`Operator::resume`] after having looked around.
+    Yield,
+}
+
+/// Where an operator runs.
+#[derive(Clone, Debug)]
+pub struct OperatorContext {
+    /// Its identity.
+    pub uid: OperatorUid,
+    /// Which parallel instance it is.
+    pub subtask: u32,
+    /// How many there are.
+    pub parallelism: u32,
+    /// The key groups it owns.
+    pub key_groups: KeyGroupRange,
+    /// How many key groups there are.
+    pub max_parallelism: u32,
+    /// The most bytes its state may take; beyond it the job fails with `StateLimit` rather than the process by memory.
+    pub state_limit_bytes: u64,
+    /// Its counters.
+    pub metrics: Arc<OperatorMetrics>,
+}
+
+/// One operator of a chain.
+///
+/// Protocol, kept by the driver: `open` once; then `process`, `on_watermark`, `on_processing_time` in stream order, each
+/// repeated by `resume` until [`Progress::Done`] before the next; then `finish` once, likewise. No call comes after an error.
+/// The driver passes watermarks, idleness and the end of input on to the next stage by itself, after the call is done.
+pub trait Operator {
+    /// What it emits; `None` for sinks.
+    fn output_schema(&self) -> Option<SchemaRef>;
+
+    /// Prepares; state has been imported before.
+    fn open(&mut self, _context: &OperatorContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes a batch of input number `input` (0 for all but joins). Output that may share the batch's memory is built with
+    /// [`Batch::derive`].
+    fn process(&mut self, input: u32, batch: Batch, out: &mut Output) -> Result<Progress>;
+
+    /// Event time has come to `watermark` on all inputs.
+    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// The processing time that [`Operator::next_timer`] asked for has come.
+    fn on_processing_time(&mut self, _unix_millis: i64, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// When `on_processing_time` wants to be called, in milliseconds since 1970.
+    fn next_timer(&self) -> Option<i64> {
+        None
+    }
+
+    /// No input comes any more: emits what is left.
+    fn finish(&mut self, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// Goes on with the call that returned `NeedRoom` or `Yield`.
+    fn resume(&mut self, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// The watermark that the next stage gets after `on_watermark(input)` is done; `None`: not yet.
+    fn output_watermark(&self, input: Watermark) -> Option<Watermark> {
+        Some(input)
+    }
+
+    /// The operator's keyed state, if it has any.
+    fn keyed_state(&mut self) -> Option<&mut dyn KeyedState> {
+        None
+    }
+}

@@ -1,0 +1,94 @@
+//! The contract of sources: splits found once by the JobManager, read by readers in tasks.
+//!
+//! A source's watermarks are made per split by the task that reads it, from the watermark expression of the table; readers
+//! only say which split records came from.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use weir_proto::v1::{Predicate, Split};
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::metrics::OperatorMetrics;
+
+/// Whether a source ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Boundedness {
+    /// It ends by itself.
+    Bounded,
+    /// It goes on until the job is cancelled.
+    Unbounded,
+}
+
+/// A table that can be read: made by [`Connector::source`](crate::connector::Connector::source) from checked options.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Whether it ends.
+    fn boundedness(&self) -> Boundedness;
+
+    /// For each predicate, whether the readers will apply it exactly; those are dropped from the plan.
+    fn accepts(&self, predicates: &[Predicate]) -> Vec<bool> {
+        vec![false; predicates.len()]
+    }
+
+    /// The most parallel instances that can have work, if that is known before the splits are.
+    fn max_parallelism(&self) -> Option<u32> {
+        None
+    }
+
+    /// Finds the splits: called once when a job is submitted, with the parallelism of the source's vertex. The result is kept
+    /// with the job, so a restart reads the same.
+    async fn discover(&self, parallelism: u32) -> Result<Vec<Split>>;
+
+    /// A reader over `splits`, which may be none.
+    fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>>;
+}
+
+/// Where a reader runs.
+#[derive(Clone)]
+pub struct ReaderContext {
+    /// What it must emit; see `SourceSpec.projected_schema`.
+    pub projected_schema: SchemaRef,
+    /// What it promised to apply.
+    pub filters: Vec<Predicate>,
+    /// Which parallel instance it is.
+    pub subtask: u32,
+    /// How many there are.
+    pub parallelism: u32,
+    /// Bytes that may be read ahead.
+    pub read_ahead_bytes: usize,
+    /// The I/O runtime: files are read and decoded there. What is spawned is aborted when the reader is dropped.
+    pub io: tokio::runtime::Handle,
+    /// For paced sources.
+    pub clock: Arc<dyn Clock>,
+    /// The source operator's counters.
+    pub metrics: Arc<OperatorMetrics>,
+}
+
+/// What a reader hands over.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Records of one split, in its order; `split` is the position in the reader's list. About
+    /// [`TARGET_ROWS`](crate::batch::TARGET_ROWS) rows.
+    Records {
+        /// Position in the list that the reader was made with.
+        split: usize,
+        /// The rows, of the projected schema.
+        records: RecordBatch,
+    },
+    /// A split has ended: it holds the watermark back no longer.
+    SplitFinished {
+        /// Position in the list that the reader was made with.
+        split: usize,
+    },
+}
+
+/// Reads splits on a slot's thread: a poll computes or takes what the I/O runtime has brought, and never blocks.
+pub trait SourceReader {
+    /// The next event; `None` when all splits have ended. Cancel-safe. One poll does about one batch of work.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>>;
+}
