@@ -168,7 +168,9 @@ impl Batch {
         self.records
             .columns()
             .iter()
-            .map(|column| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()))
+            .map(|column| {
+                column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+            })
             .sum::<usize>()
             + self.kinds.as_ref().map_or(0, Array::len)
     }

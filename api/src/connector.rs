@@ -87,7 +87,10 @@ impl ConnectorRegistry {
                     .map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
                 return Err(Error::new(
                     Code::TableOptions,
-                    format!("table {}: connector '{}' has no option '{key}'{hint}", table.name, table.connector),
+                    format!(
+                        "table {}: connector '{}' has no option '{key}'{hint}",
+                        table.name, table.connector
+                    ),
                 ));
             }
         }
@@ -159,7 +162,10 @@ mod tests {
 
     #[test]
     fn nearest_name_or_none() {
-        assert_eq!(nearest("rows-per-secnd", ["rows-per-second", "number-of-rows"].into_iter()), Some("rows-per-second"));
+        assert_eq!(
+            nearest("rows-per-secnd", ["rows-per-second", "number-of-rows"].into_iter()),
+            Some("rows-per-second")
+        );
         assert_eq!(nearest("xyz", ["rows-per-second"].into_iter()), None);
     }
 }

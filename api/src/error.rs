@@ -212,7 +212,9 @@ impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
         use arrow::error::ArrowError as E;
         let code = match &error {
-            E::DivideByZero | E::ArithmeticOverflow(_) | E::CastError(_) | E::ParseError(_) => Code::Evaluation,
+            E::DivideByZero | E::ArithmeticOverflow(_) | E::CastError(_) | E::ParseError(_) => {
+                Code::Evaluation
+            }
             E::IoError(..) => Code::Io,
             _ => Code::Internal,
         };

@@ -207,7 +207,10 @@ impl JobGraph {
 
     fn check(&self) -> std::result::Result<(), String> {
         if self.max_parallelism == 0 || self.max_parallelism > LARGEST_MAX_PARALLELISM {
-            return Err(format!("max parallelism {} is not in 1..={LARGEST_MAX_PARALLELISM}", self.max_parallelism));
+            return Err(format!(
+                "max parallelism {} is not in 1..={LARGEST_MAX_PARALLELISM}",
+                self.max_parallelism
+            ));
         }
         let operators: usize = self.vertices.iter().map(|vertex| vertex.chain.len()).sum();
         if self.vertices.is_empty() || operators > MAX_PARTS || self.edges.len() > MAX_PARTS {
@@ -245,7 +248,9 @@ impl JobGraph {
             }
             let is_sink = matches!(kind, Kind::Sink(_));
             if (is_sink && position != last) || is_sink != node.output_schema.is_none() {
-                return Err(format!("'{name}': a sink ends a chain and emits nothing, everything else has a schema"));
+                return Err(format!(
+                    "'{name}': a sink ends a chain and emits nothing, everything else has a schema"
+                ));
             }
         }
         let ends_in_sink = vertex.chain[last].output_schema.is_none();
@@ -257,7 +262,10 @@ impl JobGraph {
 
     fn check_edge(&self, edge: &JobEdge) -> std::result::Result<(), String> {
         if edge.source >= edge.target || edge.target >= self.vertices.len() {
-            return Err(format!("the edge {} -> {} doesn't lead to a later vertex", edge.source, edge.target));
+            return Err(format!(
+                "the edge {} -> {} doesn't lead to a later vertex",
+                edge.source, edge.target
+            ));
         }
         let (source, target) = (&self.vertices[edge.source], &self.vertices[edge.target]);
         match &edge.partitioning {

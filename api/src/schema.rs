@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::ipc::convert::{IpcSchemaEncoder};
+use arrow::ipc::convert::IpcSchemaEncoder;
 
 use crate::error::{Code, Error, Result};
 

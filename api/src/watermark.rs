@@ -4,7 +4,7 @@
 
 mod valve;
 
-pub use valve::Valve;
+pub use valve::{Change, Valve};
 
 /// A point in event time, in milliseconds since 1970-01-01T00:00:00 (of the column's own time zone, if it has one).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -28,7 +28,9 @@ pub fn partial_columns(function: Function, name: &str, argument: Option<&DataTyp
         argument.ok_or_else(|| Error::new(Code::MalformedMessage, format!("{what:?} without an argument")))
     };
     Ok(match function {
-        Function::Unspecified => return Err(Error::new(Code::MalformedMessage, "an aggregate without a function")),
+        Function::Unspecified => {
+            return Err(Error::new(Code::MalformedMessage, "an aggregate without a function"));
+        }
         Function::Count => vec![Field::new(format!("{name}#count"), DataType::Int64, false)],
         Function::Min | Function::Max => {
             vec![Field::new(format!("{name}#value"), argument(function)?.clone(), true)]
@@ -45,7 +47,10 @@ pub fn partial_columns(function: Function, name: &str, argument: Option<&DataTyp
 pub fn window_aggregate_layout(spec: &WindowAggregateSpec, input: &Schema) -> Result<SchemaRef> {
     let column = |index: u32| {
         input.fields().get(index as usize).cloned().ok_or_else(|| {
-            Error::new(Code::MalformedMessage, format!("column {index} of {} doesn't exist", input.fields().len()))
+            Error::new(
+                Code::MalformedMessage,
+                format!("column {index} of {} doesn't exist", input.fields().len()),
+            )
         })
     };
     let mut fields = Vec::new();

@@ -12,9 +12,9 @@ impl From<&Partitioning> for proto::Partitioning {
         use proto::partitioning as kind;
         let kind = match partitioning {
             Partitioning::Forward => kind::Kind::Forward(kind::Forward {}),
-            Partitioning::Hash(columns) => {
-                kind::Kind::Hash(kind::Hash { columns: columns.iter().map(|&column| column as u32).collect() })
-            }
+            Partitioning::Hash(columns) => kind::Kind::Hash(kind::Hash {
+                columns: columns.iter().map(|&column| column as u32).collect(),
+            }),
             Partitioning::Rebalance => kind::Kind::Rebalance(kind::Rebalance {}),
             Partitioning::Rescale => kind::Kind::Rescale(kind::Rescale {}),
             Partitioning::Broadcast => kind::Kind::Broadcast(kind::Broadcast {}),
@@ -30,7 +30,9 @@ impl TryFrom<proto::Partitioning> for Partitioning {
         use proto::partitioning::Kind;
         Ok(match message.kind {
             Some(Kind::Forward(_)) => Self::Forward,
-            Some(Kind::Hash(hash)) => Self::Hash(hash.columns.into_iter().map(|column| column as usize).collect()),
+            Some(Kind::Hash(hash)) => {
+                Self::Hash(hash.columns.into_iter().map(|column| column as usize).collect())
+            }
             Some(Kind::Rebalance(_)) => Self::Rebalance,
             Some(Kind::Rescale(_)) => Self::Rescale,
             Some(Kind::Broadcast(_)) => Self::Broadcast,
@@ -98,7 +100,13 @@ impl TryFrom<proto::JobGraph> for JobGraph {
                 })
             })
             .collect::<Result<_>>()?;
-        Self::new(message.name, message.max_parallelism, vertices, edges, message.config.into_iter().collect())
+        Self::new(
+            message.name,
+            message.max_parallelism,
+            vertices,
+            edges,
+            message.config.into_iter().collect(),
+        )
     }
 }
 
@@ -110,9 +118,9 @@ fn vertex_from_message(message: proto::JobVertex) -> Result<JobVertex> {
             let uid = OperatorUid::new(node.uid)?;
             let output_schema =
                 if node.output_schema.is_empty() { None } else { Some(schema::decode(&node.output_schema)?) };
-            let spec = node
-                .spec
-                .ok_or_else(|| Error::new(Code::MalformedMessage, format!("operator {uid} without a spec")))?;
+            let spec = node.spec.ok_or_else(|| {
+                Error::new(Code::MalformedMessage, format!("operator {uid} without a spec"))
+            })?;
             Ok(OperatorNode { uid, name: node.name, spec, output_schema })
         })
         .collect::<Result<Vec<_>>>()?;
