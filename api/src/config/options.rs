@@ -1,0 +1,225 @@
+//! Every configuration key: the one table that reading, checking and the reference page share.
+
+use std::time::Duration;
+
+use super::value::{ByteSize, Value};
+
+/// One option with its type.
+pub struct ConfigOption<T> {
+    /// Flink's key, or ours where Flink has none.
+    pub key: &'static str,
+    /// Makes the default.
+    pub default: fn() -> T,
+}
+
+/// Where a key may be set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// In the configuration of a process.
+    Process,
+    /// For a job, by `SET`, `-D` or its YAML; a process' configuration gives the default.
+    Job,
+}
+
+impl Scope {
+    /// The word of the reference page.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// What there is to say of an option, whatever its type.
+pub struct Description {
+    /// The key.
+    pub key: &'static str,
+    /// The default as a user would write it; empty: none.
+    pub default: &'static str,
+    /// The type's name.
+    pub type_name: &'static str,
+    /// Where it may be set.
+    pub scope: Scope,
+    /// What it means, in one or two sentences.
+    pub description: &'static str,
+    /// Whether a text fits; if not, what was expected.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+fn check<T: Value>(text: &str) -> Result<(), String> {
+    T::parse(text).map(|_| ())
+}
+
+fn check_positive(text: &str) -> Result<(), String> {
+    match u32::parse(text)? {
+        0 => Err("a whole number of at least 1 belongs here".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_one_of(allowed: &'static [&'static str], text: &str) -> Result<(), String> {
+    if allowed.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
+        return Ok(());
+    }
+    Err(format!("one of {} belongs here", allowed.join(", ")))
+}
+
+macro_rules! options {
+    ($($name:ident: $type:ty = $key:literal, $default:literal, $scope:ident $(, check $check:expr)?;
+       $doc:literal)*) => {
+        $(
+            #[doc = $doc]
+            pub const $name: ConfigOption<$type> = ConfigOption {
+                key: $key,
+                // The test `every_default_parses` holds this up; the type's own zero only fills an unreachable branch.
+                default: || <$type as Value>::parse($default).unwrap_or_else(|_| <$type as Fallback>::fallback()),
+            };
+        )*
+
+        /// All options, in the order of the reference page.
+        pub const ALL: &[Description] = &[$(
+            Description {
+                key: $key,
+                default: $default,
+                type_name: <$type as Value>::TYPE,
+                scope: Scope::$scope,
+                description: $doc,
+                check: options!(@check $type $(, $check)?),
+            },
+        )*];
+    };
+    (@check $type:ty) => { check::<$type> };
+    (@check $type:ty, $check:expr) => { $check };
+}
+
+/// What an option without a default gives.
+trait Fallback {
+    fn fallback() -> Self;
+}
+
+impl Fallback for ByteSize {
+    fn fallback() -> Self {
+        Self(0)
+    }
+}
+
+macro_rules! fallback_to_default {
+    ($($type:ty)*) => {
+        $(impl Fallback for $type {
+            fn fallback() -> Self {
+                Self::default()
+            }
+        })*
+    };
+}
+
+fallback_to_default!(Duration u32 u16 f64 bool String);
+
+/// The option of this key, old names included.
+pub(super) fn find(key: &str) -> Option<&'static Description> {
+    let key = match key {
+        "rest.bind-port" => "rest.port",
+        "jobmanager.bind-host" => "rest.bind-address",
+        "execution.buffer-timeout" => "execution.buffer-timeout.interval",
+        "restart-strategy" => "restart-strategy.type",
+        other => other,
+    };
+    ALL.iter().find(|option| option.key == key)
+}
+
+options! {
+    PARALLELISM_DEFAULT: u32 = "parallelism.default", "1", Job, check check_positive;
+    "How many parallel subtasks an operator has unless the statement, `-p` or the job's YAML says otherwise."
+    PIPELINE_NAME: String = "pipeline.name", "", Job;
+    "The job's name; without it, one is made from the sinks' names."
+    MAX_PARALLELISM: u32 = "pipeline.max-parallelism", "128", Job, check check_positive;
+    "How many key groups the job has, for its whole life: the most that its parallelism can ever be (at most 32768)."
+    OPERATOR_CHAINING: bool = "pipeline.operator-chaining.enabled", "true", Job;
+    "Whether operators that exchange no data run in one task."
+    RUNTIME_MODE: String = "execution.runtime-mode", "STREAMING", Job, check |text| check_one_of(&["STREAMING", "BATCH", "AUTOMATIC"], text);
+    "Accepted for Flink's sake: bounded input always ends with a batch engine's answer."
+    BUFFER_TIMEOUT: Duration = "execution.buffer-timeout.interval", "100 ms", Job;
+    "The longest that rows wait for a batch to fill before it is sent. Rows are sent at once while downstream is hungry."
+    SOURCE_IDLE_TIMEOUT: Duration = "table.exec.source.idle-timeout", "0 ms", Job;
+    "After this long without a record a source split no longer holds the watermark back; 0: never."
+    LOCAL_TIME_ZONE: String = "table.local-time-zone", "UTC", Job;
+    "The session's time zone, for casts between TIMESTAMP and TIMESTAMP_LTZ."
+    STATE_LIMIT: ByteSize = "state.memory.limit", "1 gb", Job;
+    "The most memory that the state of one operator instance may take; beyond it the job fails with a clear error instead of the process running out of memory."
+    RESTART_STRATEGY: String = "restart-strategy.type", "exponential-delay", Job, check |text| check_one_of(&["none", "off", "disable", "fixed-delay", "fixeddelay", "failure-rate", "failurerate", "exponential-delay", "exponentialdelay"], text);
+    "What happens after a task fails for a reason that a restart can help: `none`, `fixed-delay`, `failure-rate` or `exponential-delay`."
+    FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts", "1", Job;
+    "How many restarts before the job fails."
+    FIXED_DELAY_DELAY: Duration = "restart-strategy.fixed-delay.delay", "1 s", Job;
+    "The wait before each restart."
+    FAILURE_RATE_MAX: u32 = "restart-strategy.failure-rate.max-failures-per-interval", "1", Job;
+    "How many failures within the interval are followed by a restart."
+    FAILURE_RATE_INTERVAL: Duration = "restart-strategy.failure-rate.failure-rate-interval", "1 min", Job;
+    "The interval in which failures are counted."
+    FAILURE_RATE_DELAY: Duration = "restart-strategy.failure-rate.delay", "1 s", Job;
+    "The wait before each restart."
+    EXPONENTIAL_INITIAL: Duration = "restart-strategy.exponential-delay.initial-backoff", "1 s", Job;
+    "The first wait."
+    EXPONENTIAL_MAX: Duration = "restart-strategy.exponential-delay.max-backoff", "1 min", Job;
+    "The longest wait."
+    EXPONENTIAL_MULTIPLIER: f64 = "restart-strategy.exponential-delay.backoff-multiplier", "1.5", Job;
+    "By how much each wait is longer than the one before."
+    EXPONENTIAL_RESET: Duration = "restart-strategy.exponential-delay.reset-backoff-threshold", "1 h", Job;
+    "After running this long without a failure the next wait is the first one again."
+    EXPONENTIAL_JITTER: f64 = "restart-strategy.exponential-delay.jitter-factor", "0.1", Job;
+    "How much of a wait is added or taken off at random, so that jobs don't restart in step."
+    EXPONENTIAL_ATTEMPTS: u32 = "restart-strategy.exponential-delay.attempts-before-reset-backoff", "0", Job;
+    "How many restarts before the job fails, unless the wait was reset in between; 0: no limit."
+    SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout", "5 min", Job;
+    "How long a job waits for slots before it fails."
+    RPC_ADDRESS: String = "jobmanager.rpc.address", "localhost", Process;
+    "The host that TaskManagers dial to reach the JobManager."
+    RPC_PORT: u16 = "jobmanager.rpc.port", "6123", Process;
+    "The port of the JobManager's gRPC service; 0: any free one."
+    REST_ADDRESS: String = "rest.address", "localhost", Process;
+    "The host under which clients reach the REST service."
+    REST_BIND_ADDRESS: String = "rest.bind-address", "127.0.0.1", Process;
+    "The address that the JobManager's listeners bind. Anything but loopback needs `--insecure`, as there is no login."
+    REST_PORT: u16 = "rest.port", "8081", Process;
+    "The port of the REST service; 0: any free one."
+    METADATA_DIR: String = "jobmanager.metadata.dir", "", Process;
+    "The directory that keeps jobs across restarts of the JobManager; without it they are kept in memory."
+    JOB_STORE_CAPACITY: u32 = "jobstore.max-capacity", "100", Process, check check_positive;
+    "How many ended jobs are remembered."
+    EXCEPTION_HISTORY: u32 = "web.exception-history-size", "16", Process, check check_positive;
+    "How many failures of a job are remembered."
+    WEB_SUBMIT: bool = "web.submit.enable", "true", Process;
+    "Whether jobs can be submitted by REST."
+    WEB_CANCEL: bool = "web.cancel.enable", "true", Process;
+    "Whether jobs can be cancelled by REST."
+    HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", "10 s", Process;
+    "How often JobManager and TaskManager tell each other that they live."
+    HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "50 s", Process;
+    "After this long without a word the other one counts as lost. A closed connection counts at once."
+    TASK_SLOTS: u32 = "taskmanager.numberOfTaskSlots", "0", Process;
+    "How many slots, each a thread, a TaskManager has; 0: one for each core."
+    TASKMANAGER_HOST: String = "taskmanager.host", "", Process;
+    "The host under which other TaskManagers reach this one; without it, the address that is bound."
+    TASKMANAGER_BIND: String = "taskmanager.bind-host", "127.0.0.1", Process;
+    "The address that the TaskManager's listeners bind. Anything but loopback needs `--insecure`."
+    DATA_PORT: u16 = "taskmanager.data.port", "0", Process;
+    "The port of the data plane; 0: any free one."
+    RESOURCE_ID: String = "taskmanager.resource-id", "", Process;
+    "The TaskManager's id; without it, one is made at start."
+    NETWORK_MEMORY: ByteSize = "taskmanager.memory.network.max", "64 mb", Process;
+    "The fixed pool that bounds all data in flight between tasks."
+    SEGMENT_SIZE: ByteSize = "taskmanager.memory.segment-size", "32 kb", Process;
+    "The size of one network buffer, the unit of credit."
+    BUFFERS_PER_CHANNEL: u32 = "taskmanager.network.memory.buffers-per-channel", "2", Process;
+    "Exclusive buffers of an input channel."
+    FLOATING_BUFFERS: u32 = "taskmanager.network.memory.floating-buffers-per-gate", "8", Process;
+    "Buffers that the channels of an input gate share."
+    MAX_RECORD_SIZE: ByteSize = "taskmanager.network.max-record-size", "16 mb", Process;
+    "The largest single record that can pass between tasks."
+    METRICS_PORT: u16 = "metrics.reporter.prom.port", "9249", Process;
+    "The port of the TaskManager's Prometheus endpoint `/metrics`; 0: any free one. The JobManager serves it on its REST port."
+    METRICS_PREFIX: String = "metrics.prefix", "weir", Process, check |text| check_one_of(&["weir", "flink"], text);
+    "What metric names start with: `weir`, or `flink` so that existing dashboards work unchanged."
+}
