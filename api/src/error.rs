@@ -235,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn every_code_has_a_page_and_a_line_in_the_index() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors");
+        let index = std::fs::read_to_string(format!("{folder}/README.md")).expect("the index is there");
+        for code in Code::ALL {
+            let page = std::fs::read_to_string(format!("{folder}/{code}.md")).expect("each code has a page");
+            assert!(page.starts_with(&format!("# {code}: ")) && page.contains("## What to do"), "{code}");
+            assert!(index.contains(&format!("[{code}]({code}.md)")), "{code} is missing in the index");
+        }
+    }
+
+    #[test]
     fn chain_names_every_cause_once() {
         let inner = std::io::Error::other("disk is full");
         let error = Error::from(inner).context("write part-0.parquet");
