@@ -1,0 +1,52 @@
+# Every target does its own set-up: on a fresh Debian 12 with Rust nothing else needs to be installed by hand.
+# Caches live under ~/.cache/weir, so that a second clone doesn't build or download again.
+
+SHELL := /bin/bash
+CACHE ?= $(HOME)/.cache/weir
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export WEIR_CACHE := $(CACHE)
+CARGO ?= cargo
+
+.PHONY: help demo test bench lint dev build release unit integration setup accept clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: release ## Start a real local cluster and run fraud detection on it until Ctrl-C
+	@examples/demo.sh "$(CARGO_TARGET_DIR)/release/weir"
+
+test: setup lint unit integration ## Everything that must be green
+
+lint: ## Formatting and clippy, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+
+# One cargo call builds every test binary and `weir` itself, so that features are unified once.
+unit: ## Unit and property tests of every crate
+	$(CARGO) test --workspace --exclude weir-integration-tests --quiet
+
+integration: setup ## Real processes, real files, DuckDB as the judge
+	$(CARGO) test --workspace --no-run --quiet
+	WEIR_PYTHON="$(CACHE)/venv/bin/python" WEIR_BIN="$(CARGO_TARGET_DIR)/debug/weir" \
+		$(CARGO) test --workspace --test integration -- --test-threads 2
+
+bench: setup release ## The figures of docs/benchmarks.md, measured here
+	WEIR_PYTHON="$(CACHE)/venv/bin/python" "$(CACHE)/venv/bin/python" benchmarks/run.py --weir "$(CARGO_TARGET_DIR)/release/weir"
+
+build: ## Debug build
+	$(CARGO) build --workspace
+
+release: ## Release build
+	$(CARGO) build --release --workspace
+
+dev: build ## A local cluster from the debug build
+	"$(CARGO_TARGET_DIR)/debug/weir" local
+
+accept: ## Renew pages and snapshots that are made from the code
+	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --exclude weir-integration-tests --quiet
+
+setup: ## Install what tests and benchmarks use besides Rust
+	@integration-tests/setup/install.sh
+
+clean: ## Remove the caches
+	rm -rf "$(CACHE)"

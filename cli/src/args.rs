@@ -1,0 +1,205 @@
+//! The command line: verbs, flags and their help texts, Flink's where Flink has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Weir: a distributed dataflow engine for event time, windows and SQL.
+#[derive(Parser, Debug)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Start here: `weir local` in one terminal, `weir run examples/fraud-detection.sql` in another.\n\
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the job failed, 4 the job was cancelled.")]
+pub struct Cli {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For configuration.
+    Yaml,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run a whole cluster in this process: one JobManager and one TaskManager.
+    Local(LocalArgs),
+    /// Run a JobManager: scheduler, job states, REST.
+    Jobmanager(ProcessArgs),
+    /// Run a TaskManager: slots, tasks, data plane.
+    Taskmanager(ProcessArgs),
+    /// Submit a job and, unless detached, follow it to its end.
+    Run(RunArgs),
+    /// List jobs.
+    List(ListArgs),
+    /// Show one job: its vertices, rates and failures.
+    Info(JobArgs),
+    /// Cancel a job.
+    Cancel(JobArgs),
+    /// Show how a job would run, without running it.
+    Explain(ExplainArgs),
+}
+
+/// Where configuration comes from.
+#[derive(Args, Debug, Clone)]
+pub struct ConfigArgs {
+    /// A folder with `config.yaml`.
+    #[arg(long, value_name = "DIR", env = "WEIR_CONF_DIR")]
+    pub config_dir: Option<PathBuf>,
+
+    /// A configuration key, over what the file says. See docs/configuration.md.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
+    pub define: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub struct ProcessArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
+    /// Let listeners bind addresses other than loopback, though there is no login and no TLS.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct LocalArgs {
+    #[command(flatten)]
+    pub process: ProcessArgs,
+
+    /// Slots, each a thread; by default one for each core.
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+}
+
+/// Which JobManager to talk to.
+#[derive(Args, Debug, Clone)]
+pub struct ClientArgs {
+    /// The JobManager's REST address.
+    #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT", env = "WEIR_JOBMANAGER", default_value = "localhost:8081")]
+    pub jobmanager: String,
+}
+
+/// What to run.
+#[derive(Args, Debug, Clone)]
+pub struct JobFileArgs {
+    /// A job: SQL statements (`.sql`), or YAML with `name`, `parallelism`, `config` and `sql` (`.yaml`, `.yml`). `-` reads SQL
+    /// from standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Parallel subtasks of each operator.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallelism: Option<u32>,
+
+    /// The job's name.
+    #[arg(short, long)]
+    pub name: Option<String>,
+
+    /// A configuration key for this job. See docs/configuration.md.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
+    pub define: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    #[command(flatten)]
+    pub job: JobFileArgs,
+
+    /// Print the job's id and return at once.
+    #[arg(short, long)]
+    pub detached: bool,
+
+    /// Where to run: on the cluster at `--jobmanager`, or in this process.
+    #[arg(short, long, value_enum, default_value_t = Target::Remote)]
+    pub target: Target,
+}
+
+/// Where a job runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Target {
+    /// On the cluster at `--jobmanager`.
+    Remote,
+    /// In this process, on a cluster that ends with the job.
+    Local,
+}
+
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    /// Only running and restarting jobs.
+    #[arg(short, long, conflicts_with_all = ["scheduled", "all"])]
+    pub running: bool,
+
+    /// Only jobs that wait for slots.
+    #[arg(short, long, conflicts_with = "all")]
+    pub scheduled: bool,
+
+    /// Ended jobs too.
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct JobArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    /// The job's id: 32 hexadecimal digits, or as many of the first as are needed to tell it from the others.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+}
+
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    #[command(flatten)]
+    pub job: JobFileArgs,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("KEY=VALUE belongs here".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flinks_forms_are_understood() {
+        let cli = Cli::parse_from(["weir", "run", "-d", "-p", "3", "-Dpipeline.name=a=b", "-m", "jm:8081", "job.sql"]);
+        let Verb::Run(run) = cli.verb else { panic!("run was asked for") };
+        assert!(run.detached);
+        assert_eq!(run.job.parallelism, Some(3));
+        assert_eq!(run.job.define, [("pipeline.name".to_owned(), "a=b".to_owned())]);
+        assert_eq!(run.client.jobmanager, "jm:8081");
+        assert!(Cli::try_parse_from(["weir", "run", "-p", "0", "job.sql"]).is_err());
+        assert!(Cli::try_parse_from(["weir", "run", "-Dnovalue", "job.sql"]).is_err());
+    }
+}

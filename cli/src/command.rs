@@ -1,0 +1,7 @@
+//! The verbs, a module each.
+
+pub mod cancel;
+pub mod explain;
+pub mod info;
+pub mod list;
+pub mod run;
