@@ -114,6 +114,10 @@ codes! {
     UnknownJob = "WEIR-3007", User, Never;
     /// A process of another version wants to join.
     VersionMismatch = "WEIR-3008", User, Never;
+    /// The task at the other end of a channel ended early; its own error says why.
+    ChannelClosed = "WEIR-3009", Internal, Restart;
+    /// The network memory doesn't hold what the job's channels need.
+    NetworkMemory = "WEIR-3010", User, Restart;
 }
 
 impl fmt::Display for Code {

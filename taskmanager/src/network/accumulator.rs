@@ -1,0 +1,100 @@
+//! Gathers the rows for one target until they are worth sending.
+//!
+//! Invariant: rows leave in the order in which they came. A batch that is large by itself isn't copied: it goes as it is. Small
+//! ones are concatenated if the pool has room for the copy, else they go one by one.
+
+use arrow::array::{AsArray, Int8Array};
+use arrow::compute::{concat, concat_batches};
+use weir_api::batch::{Batch, TARGET_ROWS};
+use weir_api::error::Result;
+
+use super::charge::Charger;
+
+/// When a gathered batch is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Rows.
+    pub(crate) rows: usize,
+    /// Bytes.
+    pub(crate) bytes: usize,
+    /// Bytes of a segment.
+    pub(crate) segment_bytes: usize,
+}
+
+impl Limits {
+    pub(crate) const fn new(frame_bytes: usize, segment_bytes: usize) -> Self {
+        Self { rows: TARGET_ROWS, bytes: frame_bytes, segment_bytes }
+    }
+
+    /// What `bytes` cost.
+    pub(crate) const fn segments(&self, bytes: usize) -> usize {
+        let segments = bytes.div_ceil(self.segment_bytes);
+        if segments == 0 { 1 } else { segments }
+    }
+}
+
+/// Rows gathered for one target.
+#[derive(Debug, Default)]
+pub(crate) struct Accumulator {
+    parts: Vec<Batch>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Accumulator {
+    pub(crate) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) const fn is_full(&self, limits: &Limits) -> bool {
+        self.rows >= limits.rows || self.bytes >= limits.bytes
+    }
+
+    /// Whether copying this batch into a larger one isn't worth it: then what came before goes first, by itself.
+    pub(crate) fn wants_own(&self, batch: &Batch, limits: &Limits) -> bool {
+        !self.parts.is_empty()
+            && (batch.num_rows() >= limits.rows / 2
+                || (batch.num_rows() >= limits.rows / 64 && batch.slice_bytes() >= limits.bytes / 2))
+    }
+
+    pub(crate) fn add(&mut self, batch: Batch) {
+        self.rows += batch.num_rows();
+        self.bytes += batch.slice_bytes();
+        self.parts.push(batch);
+    }
+
+    /// What was gathered, as few batches as the pool allows.
+    pub(crate) fn take(&mut self, charger: &Charger) -> Result<Vec<Batch>> {
+        let parts = std::mem::take(&mut self.parts);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.rows = 0;
+        if parts.len() < 2 {
+            return Ok(parts);
+        }
+        let Some(permit) = charger.permit(bytes) else {
+            return Ok(parts);
+        };
+        Ok(vec![concatenate(&parts)?.with_permit(permit)])
+    }
+}
+
+/// One batch of copies.
+fn concatenate(parts: &[Batch]) -> Result<Batch> {
+    let Some(first) = parts.first() else {
+        return Err(weir_api::Error::internal("nothing to concatenate"));
+    };
+    let records = concat_batches(&first.schema(), parts.iter().map(Batch::records))?;
+    if parts.iter().all(|part| part.kinds().is_none()) {
+        return Ok(Batch::new(records));
+    }
+    let kinds: Vec<Int8Array> = parts
+        .iter()
+        .map(|part| part.kinds().cloned().unwrap_or_else(|| Int8Array::from_value(0, part.num_rows())))
+        .collect();
+    let kinds = concat(&kinds.iter().map(|kinds| kinds as _).collect::<Vec<_>>())?;
+    Batch::with_kinds(records, kinds.as_primitive().clone())
+}

@@ -1,0 +1,154 @@
+//! An input gate: one input of one consuming subtask, fed by a channel per producer.
+//!
+//! Channels take turns, one element each, so a fast producer can't starve a slow one; order holds within a channel. Invariant:
+//! after an error or the end of the last channel nothing comes any more. Lives on the consuming task's thread.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use weir_api::element::StreamElement;
+use weir_api::error::Result;
+
+use super::failure::Failure;
+use super::id::{ChannelIndex, GateId};
+use super::ready::{ReadyList, lock};
+use super::registry::{End, Registry, Releasable};
+use super::subpartition::{Popped, Subpartition};
+
+/// The input of one subtask on one of its inputs.
+pub struct InputGate {
+    id: GateId,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    channels: Vec<Channel>,
+    open: usize,
+    failed: bool,
+}
+
+/// One producer.
+pub(crate) enum Channel {
+    /// In this process.
+    Local(Arc<Subpartition>),
+    /// It has sent its end of input.
+    Ended,
+}
+
+/// What producers' threads reach of a gate.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) ready: Arc<ReadyList>,
+    failure: Mutex<Option<Failure>>,
+}
+
+impl Releasable for Shared {
+    fn release(&self, failure: &Failure) {
+        lock(&self.failure).get_or_insert_with(|| failure.clone());
+        self.ready.wake();
+    }
+}
+
+impl InputGate {
+    pub(crate) fn new(
+        id: GateId,
+        shared: Arc<Shared>,
+        registry: Arc<Registry>,
+        channels: Vec<Channel>,
+    ) -> Result<Self> {
+        let watched: Weak<dyn Releasable> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Releasable>));
+        let open = channels.len();
+        let gate = Self { id, shared, registry, channels, open, failed: false };
+        gate.registry.watch(id.job, id.attempt, watched)?;
+        Ok(gate)
+    }
+
+    /// Which gate this is.
+    #[must_use]
+    pub const fn id(&self) -> GateId {
+        self.id
+    }
+
+    /// How many channels it reads.
+    #[must_use]
+    pub const fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The next element of any channel; `None` after the end of input of the last one.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(ChannelIndex, StreamElement)>>> {
+        if self.open == 0 || self.failed {
+            return Poll::Ready(None);
+        }
+        loop {
+            let channel = match self.shared.ready.poll_pop(cx) {
+                Poll::Ready(channel) => Some(channel),
+                Poll::Pending => None,
+            };
+            let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(failure) = failure {
+                return self.fail(failure);
+            }
+            let Some(channel) = channel else {
+                return Poll::Pending;
+            };
+            let popped = match self.channels.get(channel as usize) {
+                Some(Channel::Local(subpartition)) => subpartition.pop(),
+                Some(Channel::Ended) | None => Popped::Empty,
+            };
+            match popped {
+                Popped::Empty => {}
+                Popped::Failed(failure) => return self.fail(failure),
+                Popped::Element(element, more) => {
+                    if more {
+                        self.shared.ready.push_back(channel);
+                    }
+                    if matches!(element, StreamElement::EndOfInput) {
+                        self.close(channel);
+                        self.open -= 1;
+                    }
+                    return Poll::Ready(Some(Ok((ChannelIndex(channel), element))));
+                }
+            }
+        }
+    }
+
+    /// How many batches have come and wait to be taken.
+    #[must_use]
+    pub fn queue_length(&self) -> usize {
+        self.channels
+            .iter()
+            .map(|channel| match channel {
+                Channel::Local(subpartition) => subpartition.len(),
+                Channel::Ended => 0,
+            })
+            .sum()
+    }
+
+    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<(ChannelIndex, StreamElement)>>> {
+        self.failed = true;
+        Poll::Ready(Some(Err(failure.into())))
+    }
+
+    fn close(&mut self, channel: u32) {
+        let Some(channel) = self.channels.get_mut(channel as usize) else {
+            return;
+        };
+        match std::mem::replace(channel, Channel::Ended) {
+            Channel::Local(subpartition) => self.registry.leave(&subpartition, End::Consumer),
+            Channel::Ended => {}
+        }
+    }
+}
+
+impl Drop for InputGate {
+    fn drop(&mut self) {
+        for channel in 0..self.channels.len() {
+            self.close(channel as u32);
+        }
+    }
+}
+
+impl std::fmt::Debug for InputGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InputGate").field("id", &self.id).field("open", &self.open).finish_non_exhaustive()
+    }
+}
