@@ -1,1 +1,3 @@
-//! weir-jobmanager
+//! The JobManager: jobs' lives, scheduling, the session with TaskManagers, metadata, REST.
+
+pub mod control;

@@ -1,0 +1,276 @@
+//! The execution graph: one attempt of one job, task by task.
+//!
+//! Invariant: every subtask of every vertex has exactly one state, moved only as [`TaskState::may_become`] allows. It counts and
+//! remembers; it decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_api::graph::JobGraph;
+use weir_api::id::{Attempt, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_proto::v1::Committable;
+
+use super::measure::Measure;
+use super::schedule::Slot;
+use super::slots::Stuck;
+use super::task::TaskState;
+
+/// One subtask's run.
+#[derive(Debug)]
+pub struct Task {
+    state: TaskState,
+    entered: [Option<i64>; TaskState::ALL.len()],
+    committables: Vec<Committable>,
+    /// What it reported of itself.
+    pub measure: Measure,
+}
+
+impl Task {
+    fn new(unix_millis: i64) -> Self {
+        let mut entered = [None; TaskState::ALL.len()];
+        entered[TaskState::Created.index()] = Some(unix_millis);
+        Self { state: TaskState::Created, entered, committables: Vec::new(), measure: Measure::default() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn state(&self) -> TaskState {
+        self.state
+    }
+
+    /// When it entered a state, in Unix milliseconds.
+    #[must_use]
+    pub const fn entered(&self, state: TaskState) -> Option<i64> {
+        self.entered[state.index()]
+    }
+
+    /// When it was sent to its TaskManager.
+    #[must_use]
+    pub const fn started(&self) -> Option<i64> {
+        self.entered(TaskState::Deploying)
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<i64> {
+        if self.state.is_terminal() { self.entered(self.state) } else { None }
+    }
+
+    fn advance(&mut self, state: TaskState, unix_millis: i64) -> bool {
+        if !self.state.may_become(state) {
+            return false;
+        }
+        self.state = state;
+        self.entered[state.index()] = Some(unix_millis);
+        true
+    }
+}
+
+/// How many tasks are in each state.
+pub type Counts = [u32; TaskState::ALL.len()];
+
+/// All tasks of one attempt.
+#[derive(Debug)]
+pub struct ExecutionGraph {
+    attempt: Attempt,
+    placement: Vec<Slot>,
+    tasks: Vec<Vec<Task>>,
+}
+
+impl ExecutionGraph {
+    /// An attempt that has no slots yet.
+    #[must_use]
+    pub fn new(graph: &JobGraph, attempt: Attempt, unix_millis: i64) -> Self {
+        let tasks = graph
+            .vertices()
+            .iter()
+            .map(|vertex| (0..vertex.parallelism).map(|_| Task::new(unix_millis)).collect())
+            .collect();
+        Self { attempt, placement: Vec::new(), tasks }
+    }
+
+    /// Which attempt.
+    #[must_use]
+    pub const fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// The slot of each subtask index; empty before there is one.
+    #[must_use]
+    pub fn placement(&self) -> &[Slot] {
+        &self.placement
+    }
+
+    /// The tasks of a vertex.
+    #[must_use]
+    pub fn vertex(&self, vertex: usize) -> &[Task] {
+        self.tasks.get(vertex).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A task, if there is such a one.
+    #[must_use]
+    pub fn task(&self, vertex: VertexIndex, subtask: SubtaskIndex) -> Option<&Task> {
+        self.tasks.get(vertex.0 as usize)?.get(subtask.0 as usize)
+    }
+
+    /// The same, to be written.
+    pub fn task_mut(&mut self, vertex: VertexIndex, subtask: SubtaskIndex) -> Option<&mut Task> {
+        self.tasks.get_mut(vertex.0 as usize)?.get_mut(subtask.0 as usize)
+    }
+
+    /// The TaskManager that a subtask was placed on.
+    #[must_use]
+    pub fn manager_of(&self, subtask: SubtaskIndex) -> Option<&TaskManagerId> {
+        self.placement.get(subtask.0 as usize).map(|slot| &slot.manager)
+    }
+
+    /// The attempt has its slots.
+    pub fn scheduled(&mut self, placement: Vec<Slot>, unix_millis: i64) {
+        self.placement = placement;
+        self.advance_all(TaskState::Scheduled, unix_millis);
+    }
+
+    /// Moves every task that may go there to `state`.
+    pub fn advance_all(&mut self, state: TaskState, unix_millis: i64) {
+        for task in self.tasks.iter_mut().flatten() {
+            task.advance(state, unix_millis);
+        }
+    }
+
+    /// Moves one task. False if it may not go there: the report is a duplicate or late.
+    pub fn advance(
+        &mut self,
+        vertex: VertexIndex,
+        subtask: SubtaskIndex,
+        state: TaskState,
+        unix_millis: i64,
+    ) -> bool {
+        self.task_mut(vertex, subtask).is_some_and(|task| task.advance(state, unix_millis))
+    }
+
+    /// A task has finished, with what is to be committed for it. False if it had ended before.
+    pub fn finished(
+        &mut self,
+        vertex: VertexIndex,
+        subtask: SubtaskIndex,
+        committables: Vec<Committable>,
+        unix_millis: i64,
+    ) -> bool {
+        let Some(task) = self.task_mut(vertex, subtask) else { return false };
+        let advanced = task.advance(TaskState::Finished, unix_millis);
+        if advanced {
+            task.committables = committables;
+        }
+        advanced
+    }
+
+    /// Fails the tasks of a lost TaskManager that haven't ended, and names them.
+    pub fn lost(&mut self, manager: &TaskManagerId, unix_millis: i64) -> Vec<(VertexIndex, SubtaskIndex)> {
+        let mut lost = Vec::new();
+        for (vertex, tasks) in self.tasks.iter_mut().enumerate() {
+            for (subtask, task) in tasks.iter_mut().enumerate() {
+                let here = self.placement.get(subtask).is_some_and(|slot| slot.manager == *manager);
+                if here && task.advance(TaskState::Failed, unix_millis) {
+                    lost.push((VertexIndex(vertex as u32), SubtaskIndex(subtask as u32)));
+                }
+            }
+        }
+        lost
+    }
+
+    /// Whether every task has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.tasks.iter().flatten().all(|task| task.state.is_terminal())
+    }
+
+    /// Whether every task has finished.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.tasks.iter().flatten().all(|task| task.state == TaskState::Finished)
+    }
+
+    /// Whether some task was sent out and hasn't answered yet.
+    #[must_use]
+    pub fn is_deploying(&self) -> bool {
+        self.tasks.iter().flatten().any(|task| task.state <= TaskState::Deploying)
+    }
+
+    /// The tasks that haven't ended, by slot.
+    #[must_use]
+    pub fn unfinished(&self) -> Stuck {
+        let mut unfinished: BTreeMap<Slot, BTreeSet<_>> = BTreeMap::new();
+        for (vertex, tasks) in self.tasks.iter().enumerate() {
+            for ((subtask, task), slot) in tasks.iter().enumerate().zip(&self.placement) {
+                if !task.state.is_terminal() {
+                    let id = (VertexIndex(vertex as u32), SubtaskIndex(subtask as u32));
+                    unfinished.entry(slot.clone()).or_default().insert(id);
+                }
+            }
+        }
+        unfinished
+    }
+
+    /// The TaskManagers with slots of this attempt.
+    #[must_use]
+    pub fn managers(&self) -> BTreeSet<TaskManagerId> {
+        self.placement.iter().map(|slot| slot.manager.clone()).collect()
+    }
+
+    /// Takes out what the sinks prepared: by vertex and operator.
+    pub fn take_committables(&mut self) -> BTreeMap<(VertexIndex, u32), Vec<Vec<u8>>> {
+        let mut sinks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (vertex, tasks) in self.tasks.iter_mut().enumerate() {
+            for committable in tasks.iter_mut().flat_map(|task| std::mem::take(&mut task.committables)) {
+                let sink = (VertexIndex(vertex as u32), committable.operator);
+                sinks.entry(sink).or_default().push(committable.payload);
+            }
+        }
+        sinks
+    }
+
+    /// How many tasks of a vertex are in each state.
+    #[must_use]
+    pub fn counts_of(&self, vertex: usize) -> Counts {
+        count(self.vertex(vertex))
+    }
+
+    /// How many tasks are in each state.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        count(self.tasks.iter().flatten())
+    }
+}
+
+fn count<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Counts {
+    let mut counts = Counts::default();
+    for task in tasks {
+        counts[task.state.index()] += 1;
+    }
+    counts
+}
+
+/// The state that stands for a set of tasks, by Flink's rule: what went wrong first, then what goes on.
+#[must_use]
+pub fn aggregate_state(counts: &Counts) -> TaskState {
+    let total: u32 = counts.iter().sum();
+    let has = |state: TaskState| counts[state.index()] > 0;
+    if total > 0 && counts[TaskState::Finished.index()] == total {
+        return TaskState::Finished;
+    }
+    let order = [
+        TaskState::Failed,
+        TaskState::Canceling,
+        TaskState::Canceled,
+        TaskState::Initializing,
+        TaskState::Running,
+        TaskState::Finished,
+        TaskState::Deploying,
+        TaskState::Scheduled,
+    ];
+    match order.into_iter().find(|state| has(*state)) {
+        // Some have finished and the others wait or run: the whole runs.
+        Some(TaskState::Finished) => TaskState::Running,
+        Some(state) => state,
+        None => TaskState::Created,
+    }
+}

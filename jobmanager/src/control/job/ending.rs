@@ -1,0 +1,142 @@
+//! How attempts and jobs end: slots given back, leftovers removed, results committed, the end recorded.
+
+use std::time::Duration;
+
+use weir_api::error::{Code, Retry};
+
+use super::exceptions::Exception;
+use super::phase::{Next, Phase};
+use super::record::SinkCommit;
+use super::status::JobStatus;
+use super::{Effect, Failure, Job, MAX_COMMIT_FAILURES, MAX_COMMIT_WAIT, Version, WRITE_RETRY, Write};
+use crate::control::now::Now;
+use crate::control::task::TaskState;
+
+impl Job {
+    /// Its record was written, or not.
+    ///
+    /// `slots_held`: whether it still has all slots of its placement; a TaskManager may have been lost during the write.
+    pub fn persisted(
+        &mut self,
+        result: Result<Version, Failure>,
+        slots_held: bool,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(version) => {
+                self.version = version;
+                self.recorded(slots_held, now, effects);
+            }
+            Err(failure) if failure.code == Code::Fenced => effects.push(Effect::StepDown(failure.message)),
+            Err(_) => {
+                if let Phase::Allocating(write) | Phase::Recording(_, write) | Phase::Closing(_, write) =
+                    &mut self.phase
+                {
+                    *write = Write::RetryAt(now.after(WRITE_RETRY));
+                }
+            }
+        }
+    }
+
+    fn recorded(&mut self, slots_held: bool, now: Now, effects: &mut Vec<Effect>) {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Allocating(Write::InFlight) if self.cancel_requested => {
+                self.give_up_slots(Next::End(JobStatus::Canceled), effects);
+            }
+            Phase::Allocating(Write::InFlight) if !slots_held => {
+                self.give_up_slots(Next::Restart { not_before: now.monotonic_millis }, effects);
+            }
+            Phase::Allocating(Write::InFlight) => {
+                self.phase = Phase::Running { deploy_deadline: now.after(self.limits.deploy_timeout) };
+                if self.attempt.0 > 1 {
+                    self.restarts = self.restarts.saturating_add(1);
+                }
+                self.execution.advance_all(TaskState::Deploying, now.unix_millis);
+                self.history.set(JobStatus::Running, now.unix_millis);
+                effects.push(Effect::Deploy);
+            }
+            Phase::Recording(sinks, Write::InFlight) => self.commit(sinks, effects),
+            Phase::Closing(status, Write::InFlight) => {
+                self.history.set(status, self.ended.unwrap_or(now.unix_millis));
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// The attempt's slots are gone or not wanted any more before anything was deployed.
+    fn give_up_slots(&mut self, next: Next, effects: &mut Vec<Effect>) {
+        self.release(effects);
+        self.phase = Phase::Aborting { next };
+        effects.push(Effect::Abort(self.attempt));
+    }
+
+    pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
+        let stuck = if self.phase.has_tasks() { self.execution.unfinished() } else { Default::default() };
+        effects.push(Effect::Release(self.attempt, self.execution.placement().to_vec(), stuck));
+    }
+
+    /// The attempt's tasks have ended, or the wait for them has.
+    pub(super) fn stopped(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Phase::Stopping { next, .. } = self.phase else { return };
+        self.release(effects);
+        self.execution.advance_all(TaskState::Canceled, now.unix_millis);
+        self.phase = Phase::Aborting { next };
+        effects.push(Effect::Abort(self.attempt));
+    }
+
+    /// Its sinks have removed what the attempt left, or couldn't: attempts write to different places, so the next one isn't
+    /// held up by that.
+    pub fn aborted(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Phase::Aborting { next } = self.phase else { return };
+        match next {
+            Next::Restart { not_before } if now.reached(not_before) => self.wait_for_slots(now),
+            Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
+            Next::End(status) => self.close(status, now, effects),
+        }
+    }
+
+    pub(super) fn wait_for_slots(&mut self, now: Now) {
+        self.phase = Phase::Waiting { deadline: now.after(self.limits.slot_timeout), shortage: None };
+    }
+
+    pub(super) fn commit(&mut self, sinks: Vec<SinkCommit>, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Commit(self.attempt, sinks.clone()));
+        self.phase = Phase::Committing { sinks, failures: 0, retry_at: None };
+    }
+
+    /// Its results are visible, or couldn't be made so. Commits are idempotent, so what failed is tried again, for some time;
+    /// then the job fails and its prepared output stays where it is, as part of it may be visible already.
+    pub fn committed(&mut self, result: Result<(), Failure>, now: Now, effects: &mut Vec<Effect>) {
+        let Phase::Committing { failures, retry_at, .. } = &mut self.phase else { return };
+        let Err(failure) = result else {
+            self.close(JobStatus::Finished, now, effects);
+            return;
+        };
+        *failures += 1;
+        let failures = *failures;
+        let message = format!("committing the results failed ({failures} times): {}", failure.message);
+        let may_retry = failure.code.retry() == Retry::Restart && failures < MAX_COMMIT_FAILURES;
+        if may_retry {
+            let wait = Duration::from_millis(100).saturating_mul(1 << failures.min(16)).min(MAX_COMMIT_WAIT);
+            *retry_at = Some(now.after(wait));
+        }
+        let exception = Exception::of_job(failure.code, message, now.unix_millis);
+        if failures == 1 {
+            self.exceptions.push(exception);
+        } else {
+            self.exceptions.push_concurrent(exception);
+        }
+        if !may_retry {
+            self.history.set(JobStatus::Failing, now.unix_millis);
+            self.close(JobStatus::Failed, now, effects);
+        }
+    }
+
+    /// Records the job's end.
+    pub(super) fn close(&mut self, status: JobStatus, now: Now, effects: &mut Vec<Effect>) {
+        self.ended = Some(now.unix_millis);
+        self.phase = Phase::Closing(status, Write::InFlight);
+        effects.push(Effect::Persist);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a job is waiting for: exactly one thing at a time.
+//!
+//! ```text
+//!            ┌──────────────── Backoff ←───────────────┐ Next::Restart
+//!            ↓                                         │
+//! (start) Waiting → Allocating → Running → Stopping → Aborting → Closing → Ended
+//!                        │          │                    ↑          ↑
+//!                        └──────────┼── slots lost ──────┘          │
+//!                                   └→ Recording → Committing ──────┘
+//! ```
+//!
+//! Invariant: each phase has either a deadline or one outstanding request (a write, a commit, an abort) whose answer always
+//! comes; that is why no job can get stuck.
+
+use super::record::SinkCommit;
+use super::status::JobStatus;
+use crate::control::schedule::Shortage;
+
+/// Where a stopping job goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It starts again, not before this moment.
+    Restart {
+        /// Monotonic milliseconds.
+        not_before: u64,
+    },
+    /// It ends: FAILED or CANCELED.
+    End(JobStatus),
+}
+
+/// An outstanding write of the job's record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Write {
+    /// Its answer will come.
+    InFlight,
+    /// It failed; again at this moment.
+    RetryAt(u64),
+}
+
+/// What a job is waiting for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// For slots.
+    Waiting {
+        /// When it gives up, in monotonic milliseconds.
+        deadline: u64,
+        /// What was missing when it last tried.
+        shortage: Option<Shortage>,
+    },
+    /// For its next attempt to be recorded; its slots are taken.
+    Allocating(Write),
+    /// For its tasks.
+    Running {
+        /// Until then all must have answered that they are being set up.
+        deploy_deadline: u64,
+    },
+    /// For its tasks to end after being cancelled.
+    Stopping {
+        /// And then.
+        next: Next,
+        /// Until then; whatever hasn't ended is left to drain.
+        deadline: u64,
+    },
+    /// For its sinks to remove what the attempt left.
+    Aborting {
+        /// And then.
+        next: Next,
+    },
+    /// For the restart's delay to pass.
+    Backoff {
+        /// Until then.
+        until: u64,
+    },
+    /// For the decision to commit to be recorded.
+    Recording(Vec<SinkCommit>, Write),
+    /// For its sinks to commit.
+    Committing {
+        /// What they commit.
+        sinks: Vec<SinkCommit>,
+        /// How often it failed.
+        failures: u32,
+        /// When to try again, while it isn't being tried.
+        retry_at: Option<u64>,
+    },
+    /// For its end to be recorded.
+    Closing(JobStatus, Write),
+    /// For nothing.
+    Ended,
+}
+
+impl Phase {
+    /// The deadline, where it has one.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        match self {
+            Self::Waiting { deadline, .. } | Self::Stopping { deadline, .. } => Some(*deadline),
+            Self::Running { deploy_deadline } => Some(*deploy_deadline),
+            Self::Backoff { until } => Some(*until),
+            Self::Committing { retry_at, .. } => *retry_at,
+            Self::Allocating(write) | Self::Recording(_, write) | Self::Closing(_, write) => match write {
+                Write::RetryAt(at) => Some(*at),
+                Write::InFlight => None,
+            },
+            Self::Aborting { .. } | Self::Ended => None,
+        }
+    }
+
+    /// Whether tasks of the present attempt may be running.
+    #[must_use]
+    pub const fn has_tasks(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Stopping { .. })
+    }
+
+    /// In words, for whoever asks why nothing happens.
+    #[must_use]
+    pub fn describe(&self) -> Option<String> {
+        Some(match self {
+            Self::Waiting { shortage: Some(shortage), .. } => format!("slots: {shortage}"),
+            Self::Waiting { .. } => "slots".to_owned(),
+            Self::Allocating(_) => "the metadata to record the attempt".to_owned(),
+            Self::Running { .. } | Self::Ended => return None,
+            Self::Stopping { .. } => "its tasks to stop".to_owned(),
+            Self::Aborting { .. } => "its sinks to remove uncommitted output".to_owned(),
+            Self::Backoff { .. } => "the restart strategy's delay".to_owned(),
+            Self::Recording(..) => "the metadata to record the results".to_owned(),
+            Self::Committing { failures: 0, .. } => "its sinks to commit".to_owned(),
+            Self::Committing { failures, .. } => format!("its sinks to commit (failed {failures} times so far)"),
+            Self::Closing(..) => "the metadata to record its end".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! What outlives the JobManager of a job: the part that never changes and the part that does.
+//!
+//! Invariant: a record is enough to go on with the job after a crash at any moment. So an attempt is recorded before anything of
+//! it is deployed, and the decision to commit before anything is committed. How it is written down is `metadata`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_api::graph::JobGraph;
+use weir_api::id::{Attempt, JobId, VertexIndex};
+use weir_proto::v1::SplitAssignment;
+
+use super::exceptions::Exception;
+use super::status::JobStatus;
+
+/// What never changes of a job.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Its id.
+    pub id: JobId,
+    /// What users see.
+    pub name: String,
+    /// The SQL it was planned from.
+    pub sql: String,
+    /// The plan.
+    pub graph: Arc<JobGraph>,
+    /// What each source subtask reads, fixed at submission: a restart reads the same.
+    pub splits: Vec<SplitAssignment>,
+    /// The configuration it was submitted with.
+    pub config: BTreeMap<String, String>,
+    /// Whether every source ends by itself.
+    pub bounded: bool,
+    /// When it was submitted.
+    pub submitted_unix_millis: i64,
+}
+
+/// What one sink operator has to commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SinkCommit {
+    /// The sink's vertex.
+    pub vertex: VertexIndex,
+    /// Its position in the chain.
+    pub operator: u32,
+    /// What its writers prepared.
+    pub committables: Vec<Vec<u8>>,
+}
+
+/// How far the job is, as far as a successor must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// To be run.
+    Active,
+    /// Every task has finished; this must be committed, and nothing else may ever be.
+    Committing(Vec<SinkCommit>),
+    /// Nothing is left to do.
+    Ended {
+        /// FINISHED, FAILED or CANCELED.
+        status: JobStatus,
+        /// When.
+        unix_millis: i64,
+    },
+}
+
+/// A job as the metadata holds it.
+#[derive(Clone, Debug)]
+pub struct JobRecord {
+    /// What never changes.
+    pub spec: Arc<JobSpec>,
+    /// The last attempt that may have been deployed; 0: none.
+    pub attempt: Attempt,
+    /// How far it is.
+    pub stage: Stage,
+    /// Its failures, newest first.
+    pub exceptions: Vec<Exception>,
+}

@@ -1,0 +1,201 @@
+//! What a job does about the reports of its tasks and about failures.
+
+use weir_api::error::Code;
+use weir_api::id::{SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_proto::v1::{Committable, SubtaskMetrics};
+
+use super::exceptions::Exception;
+use super::phase::{Next, Phase};
+use super::record::SinkCommit;
+use super::status::JobStatus;
+use super::{Effect, Job, Write};
+use crate::control::now::Now;
+use crate::control::restart::Decision;
+use crate::control::task::TaskState;
+
+/// A task's report of its state, read and checked.
+#[derive(Clone, Debug)]
+pub struct TaskReport {
+    /// The task's vertex.
+    pub vertex: VertexIndex,
+    /// Which of its subtasks.
+    pub subtask: SubtaskIndex,
+    /// The state it has entered.
+    pub state: TaskState,
+    /// With [`TaskState::Failed`].
+    pub failure: Option<Exception>,
+    /// With [`TaskState::Finished`].
+    pub committables: Vec<Committable>,
+}
+
+impl Job {
+    /// A task of the present attempt has entered a state.
+    pub fn task_reported(&mut self, report: TaskReport, now: Now, random: f64, effects: &mut Vec<Effect>) {
+        let (vertex, subtask) = (report.vertex, report.subtask);
+        let advanced = match report.state {
+            TaskState::Finished => {
+                self.execution.finished(vertex, subtask, report.committables, now.unix_millis)
+            }
+            state => self.execution.advance(vertex, subtask, state, now.unix_millis),
+        };
+        if !advanced {
+            return;
+        }
+        match report.state {
+            TaskState::Failed => {
+                let failure = report.failure.unwrap_or_else(|| {
+                    Exception::of_job(Code::Internal, "the task failed without saying why", now.unix_millis)
+                });
+                self.failed(self.locate(failure, vertex, subtask), now, random, effects);
+            }
+            TaskState::Canceled if matches!(self.phase, Phase::Running { .. }) => {
+                let failure =
+                    Exception::of_job(Code::TaskManagerLost, "the TaskManager cancelled the task", now.unix_millis);
+                self.failed(self.locate(failure, vertex, subtask), now, random, effects);
+            }
+            _ => {}
+        }
+        self.look_for_the_end(now, effects);
+    }
+
+    /// A task of the present attempt has reported counters.
+    pub fn task_measured(&mut self, vertex: VertexIndex, subtask: SubtaskIndex, metrics: SubtaskMetrics, now: Now) {
+        if let Some(task) = self.execution.task_mut(vertex, subtask) {
+            task.measure.report(metrics, now.monotonic_millis);
+        }
+    }
+
+    /// A TaskManager is gone, and whatever ran there.
+    pub fn manager_lost(
+        &mut self,
+        manager: &TaskManagerId,
+        why: &str,
+        now: Now,
+        random: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.phase.has_tasks() {
+            return;
+        }
+        let lost = self.execution.lost(manager, now.unix_millis);
+        if let Some((vertex, subtask)) = lost.first().copied() {
+            let others = match lost.len() {
+                1 => String::new(),
+                count => format!(" and {} more of its tasks", count - 1),
+            };
+            let message = format!("TaskManager {manager} was lost{others}: {why}");
+            let failure = Exception::of_job(Code::TaskManagerLost, message, now.unix_millis);
+            self.failed(self.locate(failure, vertex, subtask), now, random, effects);
+        }
+        self.look_for_the_end(now, effects);
+    }
+
+    pub(super) fn deploy_timed_out(&mut self, now: Now, random: f64, effects: &mut Vec<Effect>) {
+        let message = format!(
+            "tasks didn't answer within {} s of being deployed",
+            self.limits.deploy_timeout.as_secs_f64()
+        );
+        self.failed(Exception::of_job(Code::TaskManagerLost, message, now.unix_millis), now, random, effects);
+    }
+
+    /// Says of a failure which task it is about.
+    fn locate(&self, failure: Exception, vertex: VertexIndex, subtask: SubtaskIndex) -> Exception {
+        let name = self.spec.graph.vertices().get(vertex.0 as usize).map_or_else(
+            || format!("vertex {vertex}"),
+            |vertex| format!("{} ({}/{})", vertex.name, subtask.0 + 1, vertex.parallelism),
+        );
+        failure.at(name, self.execution.manager_of(subtask).cloned())
+    }
+
+    /// Something failed while tasks of the attempt were out.
+    fn failed(&mut self, exception: Exception, now: Now, random: f64, effects: &mut Vec<Effect>) {
+        match &self.phase {
+            Phase::Running { .. } => {
+                let next = self.after_failure(exception, now, random);
+                self.stop(next, now, effects);
+            }
+            // Often the effect is reported before its cause, by another TaskManager: a lost channel before the bad record
+            // that closed it. What no restart can help ends the job whenever it is heard.
+            Phase::Stopping { next: Next::Restart { .. }, .. } if !exception.restartable => {
+                self.exceptions.promote(exception);
+                self.history.set(JobStatus::Failing, now.unix_millis);
+                if let Phase::Stopping { next, .. } = &mut self.phase {
+                    *next = Next::End(JobStatus::Failed);
+                }
+            }
+            Phase::Stopping { next: Next::End(JobStatus::Canceled), .. } => {}
+            _ => self.exceptions.push_concurrent(exception),
+        }
+    }
+
+    /// Records a failure that ends an attempt and decides what comes next.
+    fn after_failure(&mut self, mut exception: Exception, now: Now, random: f64) -> Next {
+        let next = if exception.restartable {
+            match self.strategy.on_failure(now.monotonic_millis, random) {
+                Decision::Restart { after } => Next::Restart { not_before: now.after(after) },
+                Decision::GiveUp(why) => {
+                    exception.message = format!("{} (not restarted: {why})", exception.message);
+                    Next::End(JobStatus::Failed)
+                }
+            }
+        } else {
+            Next::End(JobStatus::Failed)
+        };
+        self.exceptions.push(exception);
+        let status = match next {
+            Next::Restart { .. } => JobStatus::Restarting,
+            Next::End(_) => JobStatus::Failing,
+        };
+        self.history.set(status, now.unix_millis);
+        next
+    }
+
+    /// Slots were not found in time. A job that ran before goes by its restart strategy, as an outage of the TaskManagers may
+    /// last; one that never ran fails at once.
+    pub(super) fn starved(&mut self, exception: Exception, now: Now, random: f64, effects: &mut Vec<Effect>) {
+        if self.attempt.0 == 0 {
+            self.exceptions.push(exception);
+            self.history.set(JobStatus::Failing, now.unix_millis);
+            self.close(JobStatus::Failed, now, effects);
+            return;
+        }
+        match self.after_failure(exception, now, random) {
+            Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
+            Next::End(status) => self.close(status, now, effects),
+        }
+    }
+
+    /// Asks the tasks of the attempt to stop.
+    pub(super) fn stop(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
+        self.execution.advance_all(TaskState::Canceling, now.unix_millis);
+        self.phase = Phase::Stopping { next, deadline: now.after(self.limits.cancel_timeout) };
+        effects.push(Effect::CancelTasks(self.attempt, self.execution.managers()));
+        self.look_for_the_end(now, effects);
+    }
+
+    /// Moves on when the last task of the attempt has ended.
+    fn look_for_the_end(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Running { .. } if self.execution.is_finished() => self.finished(effects, now),
+            Phase::Stopping { .. } if self.execution.is_over() => self.stopped(now, effects),
+            _ => {}
+        }
+    }
+
+    /// Every task has finished: what they prepared is to be made visible.
+    fn finished(&mut self, effects: &mut Vec<Effect>, now: Now) {
+        self.release(effects);
+        let sinks: Vec<SinkCommit> = self
+            .execution
+            .take_committables()
+            .into_iter()
+            .map(|((vertex, operator), committables)| SinkCommit { vertex, operator, committables })
+            .collect();
+        if sinks.is_empty() && self.attempt.0 <= 1 {
+            self.close(JobStatus::Finished, now, effects);
+        } else {
+            self.phase = Phase::Recording(sinks, Write::InFlight);
+            effects.push(Effect::Persist);
+        }
+    }
+}

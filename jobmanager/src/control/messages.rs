@@ -1,0 +1,69 @@
+//! The messages that the core sends.
+//!
+//! Invariant: every one names the leader's epoch; a deployment carries only the splits of subtasks that its receiver runs.
+
+use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId};
+use weir_proto::v1::{
+    CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Refused, Registered, SlotPlacement,
+    job_manager_message::Body,
+};
+
+use super::job::Job;
+use super::managers::Managers;
+
+/// Everything sent names the epoch it was sent under.
+#[must_use]
+pub fn message(epoch: LeaderEpoch, body: Body) -> Box<JobManagerMessage> {
+    Box::new(JobManagerMessage { leader_epoch: epoch.0, body: Some(body) })
+}
+
+/// The answer to a registration.
+#[must_use]
+pub fn registered(interval: std::time::Duration, timeout: std::time::Duration) -> Body {
+    Body::Registered(Registered {
+        heartbeat_interval_millis: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+        heartbeat_timeout_millis: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Why a session ends.
+#[must_use]
+pub fn refused(reason: String) -> Body {
+    Body::Refused(Refused { reason })
+}
+
+/// A sign of life.
+#[must_use]
+pub fn heartbeat(sequence: u64) -> Body {
+    Body::Heartbeat(JobManagerHeartbeat { sequence })
+}
+
+/// Stops every task of the job up to this attempt.
+#[must_use]
+pub fn cancel(job: JobId, attempt: Attempt) -> Body {
+    Body::Cancel(CancelTasks { job_id: job.as_bytes().to_vec(), attempt: attempt.0 })
+}
+
+/// The job's present attempt, as one TaskManager gets it.
+#[must_use]
+pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body {
+    let placement = job.execution().placement();
+    let runs = |subtask: u32| placement.get(subtask as usize).is_some_and(|slot| slot.manager == *receiver);
+    Body::Deploy(DeployTasks {
+        job_id: job.id().as_bytes().to_vec(),
+        attempt: job.attempt().0,
+        graph: Some(job.spec().graph.as_ref().into()),
+        placement: placement
+            .iter()
+            .map(|slot| SlotPlacement {
+                task_manager_id: slot.manager.as_str().to_owned(),
+                data_address: managers
+                    .get(&slot.manager)
+                    .map(|manager| manager.info.data_address.clone())
+                    .unwrap_or_default(),
+                slot: slot.index.0,
+            })
+            .collect(),
+        splits: job.spec().splits.iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
+    })
+}
