@@ -1,3 +1,4 @@
 //! The JobManager: jobs' lives, scheduling, the session with TaskManagers, metadata, REST.
 
 pub mod control;
+pub mod metadata;
