@@ -1,0 +1,125 @@
+//! Every example in README and `docs/` runs as written.
+//!
+//! A block marked `sql` is a whole job: it is submitted, and must finish if it is bounded and run if it isn't. A block marked `sh`
+//! is run by bash with `weir` on the path, against a running cluster, in the repository's folder; blocks that install or deploy
+//! (`make`, `helm`, `docker`, `kubectl`, `systemctl`) are left out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::process;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const INSTALLING: &[&str] =
+    &["make", "helm", "docker", "kubectl", "systemctl", "git", "weir local", "weir jobmanager"];
+
+struct Example {
+    place: String,
+    language: String,
+    text: String,
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![Path::new(ROOT).join("README.md")];
+    let mut folders = vec![Path::new(ROOT).join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("docs can be listed").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+fn examples(language: &str) -> Vec<Example> {
+    let mut found = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page can be read");
+        let mut block: Option<Example> = None;
+        for (number, line) in text.lines().enumerate() {
+            match (&mut block, line.trim_start().strip_prefix("```")) {
+                (None, Some(tag)) => {
+                    let place = format!("{}:{}", page.display(), number + 1);
+                    block = Some(Example { place, language: tag.trim().to_owned(), text: String::new() });
+                }
+                (Some(_), Some(_)) => found.extend(block.take()),
+                (Some(example), None) => {
+                    example.text.push_str(line);
+                    example.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+    }
+    found.retain(|example| example.language == language);
+    found
+}
+
+#[test]
+fn sql_in_the_documents_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cluster = Cluster::start(1, 4, &[]);
+    let examples = examples("sql");
+    assert!(examples.len() >= 3, "the documents show SQL");
+    for example in examples {
+        // Examples write below /tmp/weir; each test run has a folder of its own.
+        let sql = example.text.replace("/tmp/weir", &folder.path().display().to_string());
+        let job = cluster.submit(&sql, 1).unwrap_or_else(|error| panic!("{}: {error}", example.place));
+        cluster.wait_until(&example.place, LIMIT, || {
+            let state = cluster.state(&job);
+            assert_ne!(
+                state,
+                "FAILED",
+                "{}: {}",
+                example.place,
+                cluster.get(&format!("/jobs/{job}/exceptions"))
+            );
+            state == "FINISHED" || (state == "RUNNING" && cluster.vertex_metric(&job, "write-records") > 0)
+        });
+        if cluster.state(&job) == "RUNNING" {
+            cluster.cancel(&job);
+        }
+    }
+}
+
+#[test]
+fn commands_in_the_documents_run() {
+    let cluster = Cluster::start(1, 4, &[]);
+    let binary = process::weir();
+    let path = format!(
+        "{}:{}",
+        binary.parent().expect("a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let examples = examples("sh");
+    assert!(!examples.is_empty(), "the documents show commands");
+    for example in examples {
+        let installs = |line: &str| INSTALLING.iter().any(|word| line.trim_start().starts_with(word));
+        if example.text.lines().any(installs) {
+            continue;
+        }
+        let rest = cluster.rest.trim_start_matches("http://");
+        let script = example.text.replace("localhost:8081", rest);
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &script])
+            .current_dir(ROOT)
+            .env("PATH", &path)
+            .env("WEIR_JOBMANAGER", rest)
+            .output()
+            .expect("bash runs");
+        assert!(
+            output.status.success(),
+            "{}:\n{script}\n{}{}",
+            example.place,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}

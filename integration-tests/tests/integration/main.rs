@@ -1,0 +1,18 @@
+//! End-to-end tests: the `weir` binary as processes, judged from outside.
+//!
+//! Nothing of the engine is linked in: jobs are submitted by the command line or by REST, answers are files, and DuckDB says
+//! whether they are right. `cluster` starts and kills processes, `judge` asks DuckDB.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
+
+mod chart;
+mod cluster;
+mod documents;
+mod failover;
+mod flights;
+mod job;
+mod judge;
+mod layers;
+mod nexmark;
+mod process;
+mod slow_sink;

@@ -1,0 +1,132 @@
+//! Child processes that never outlive the tests.
+//!
+//! They are started through `setpriv --pdeathsig KILL`, so that they also end when the test process is killed. As the signal
+//! comes when the *thread* that started them ends, one thread that lives as long as the process starts them all.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+type Request = (Command, Sender<std::io::Result<Child>>);
+
+/// Lines of output that are kept for whoever waits for one.
+const KEPT_LINES: usize = 1000;
+
+static STARTER: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
+
+/// The binary under test: `WEIR_BIN`, or `weir` beside the test binary's folder.
+pub fn weir() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the test binary has a path");
+    let path = test.ancestors().nth(2).expect("target/debug/deps/x").join("weir");
+    assert!(path.exists(), "{} isn't built: run `cargo test --workspace --no-run`", path.display());
+    path
+}
+
+/// A child that is killed when it is dropped; its standard output comes line by line.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    lines_per_second: Arc<AtomicU64>,
+}
+
+impl Process {
+    /// Starts `weir` with these arguments.
+    pub fn weir(arguments: &[String]) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(weir()).args(arguments);
+        command.env("WEIR_LOG", std::env::var("WEIR_LOG").unwrap_or_else(|_| "warn".to_owned()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = start(command).expect("weir starts");
+        let output = BufReader::new(child.stdout.take().expect("the output is piped"));
+        let (sender, lines) = sync_channel(KEPT_LINES);
+        let lines_per_second = Arc::new(AtomicU64::new(u64::MAX));
+        let limit = Arc::clone(&lines_per_second);
+        // Ends with the child's output.
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // What nobody waits for is dropped.
+                let _ = sender.try_send(line);
+                let limit = limit.load(Ordering::Relaxed);
+                if limit != u64::MAX {
+                    std::thread::sleep(Duration::from_secs(1) / u32::try_from(limit).unwrap_or(u32::MAX));
+                }
+            }
+        });
+        Self { child, lines, lines_per_second }
+    }
+
+    /// Reads the process' standard output no faster than this from now on.
+    pub fn limit_output(&self, lines_per_second: u64) {
+        self.lines_per_second.store(lines_per_second, Ordering::Relaxed);
+    }
+
+    /// The rest of the first line that starts with `prefix`.
+    pub fn wait_for_line(&self, prefix: &str, limit: Duration) -> String {
+        let deadline = std::time::Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let line = self
+                .lines
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("no line `{prefix}…` within {limit:?}"));
+            if let Some(rest) = line.strip_prefix(prefix) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills with SIGKILL and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn start(command: Command) -> std::io::Result<Child> {
+    let starter = STARTER.get_or_init(|| {
+        let (sender, requests) = channel::<Request>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in requests {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(sender)
+    });
+    let (sender, answer) = channel();
+    starter
+        .lock()
+        .expect("no test panics while starting")
+        .send((command, sender))
+        .expect("the starter lives");
+    answer.recv().expect("the starter answers")
+}
