@@ -1,1 +1,36 @@
-//! weir-connectors
+//! Sources and sinks, a module each, and the formats that they share.
+//!
+//! Owns: what a table's WITH options mean, how its bytes become Arrow batches and back, how its output becomes visible. Does
+//! not own: when a reader is polled, watermarks, or who commits; those are the traits of `weir_api`. The binary injects
+//! [`registry`] into planner, JobManager and TaskManager.
+//!
+//! Read next: [`generator`] for the sources that compute their rows, [`filesystem`] for those that read and write files,
+//! [`formats`] for what bytes mean.
+
+pub mod blackhole;
+//datagen
+//filesystem
+pub mod formats;
+pub mod generator;
+pub mod handover;
+pub mod nexmark;
+pub mod options;
+pub mod print;
+pub mod random;
+pub mod types;
+
+#[cfg(test)]
+mod testing;
+
+use weir_api::connector::ConnectorRegistry;
+
+/// All connectors of this crate.
+#[must_use]
+pub fn registry() -> ConnectorRegistry {
+    ConnectorRegistry::default()
+        .with(nexmark::Nexmark)
+        //dg
+        //fs
+        .with(print::Print)
+        .with(blackhole::Blackhole)
+}

@@ -1,0 +1,2 @@
+//! Rows per second of the generators, one thread.
+fn main() {}
