@@ -1,0 +1,241 @@
+//! From a CREATE TABLE to a [`Table`]: every check that needs no planner.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use weir_api::connector::{Connector, ConnectorRegistry, nearest};
+use weir_api::error::Code;
+use weir_api::schema;
+use weir_proto::v1::TableSpec;
+
+use super::{Column, ColumnSource, ObjectPath, Table, Watermark};
+use crate::error::{SqlError, SqlResult};
+use crate::statement::{ColumnKind, CreateTable, Name, TableOption};
+use crate::types::flink_type_name;
+
+/// The option that names the connector.
+const CONNECTOR: &str = "connector";
+
+/// The table that a statement declares; errors without a place are the whole statement's.
+pub(super) fn build_table(
+    create: &CreateTable,
+    path: ObjectPath,
+    registry: &ConnectorRegistry,
+) -> SqlResult<Table> {
+    let options = options_of(create, &path)?;
+    let (connector_option, connector) = connector_of(create, &path, registry)?;
+    let names: Vec<Name> = create.columns.iter().map(|column| column.name.clone()).collect();
+    check_distinct(&names, &format!("table {path}"))?;
+
+    let (mut fields, columns) = columns_of(create, &path, connector)?;
+    let primary_key = key_of(create, &path, &columns, &mut fields)?;
+    let partition_keys = partitions_of(create, &path, &columns)?;
+    let watermark = watermark_of(create, &path, &columns, &fields)?;
+    let physical_schema = Arc::new(Schema::new(fields));
+
+    let spec = TableSpec {
+        name: path.to_string(),
+        connector: connector_option.value.clone(),
+        options: options.into_iter().collect(),
+        schema: schema::encode(&physical_schema),
+        primary_key: primary_key.clone(),
+        partition_keys: partition_keys.clone(),
+    };
+    registry.check_options(&spec).map_err(|error| place_of_option(error, create))?;
+    Ok(Table {
+        path,
+        spec,
+        physical_schema,
+        columns,
+        watermark,
+        primary_key,
+        partition_keys,
+        comment: create.comment.clone(),
+        position: create.position,
+    })
+}
+
+/// Refuses a name that is written twice.
+pub(super) fn check_distinct(names: &[Name], of: &str) -> SqlResult<()> {
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(&name.value)) {
+        Some(name) => {
+            let message = format!("{of}: the column '{name}' is declared twice");
+            Err(SqlError::at(Code::InvalidArgument, name.position, message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn options_of(create: &CreateTable, path: &ObjectPath) -> SqlResult<BTreeMap<String, String>> {
+    let mut options = BTreeMap::new();
+    for option in &create.options {
+        if options.insert(option.key.clone(), option.value.clone()).is_some() {
+            let message = format!("table {path}: the option '{}' is given twice", option.key);
+            return Err(SqlError::at(Code::TableOptions, option.position, message));
+        }
+    }
+    Ok(options)
+}
+
+fn connector_of<'a>(
+    create: &'a CreateTable,
+    path: &ObjectPath,
+    registry: &'a ConnectorRegistry,
+) -> SqlResult<(&'a TableOption, &'a dyn Connector)> {
+    let option = create.options.iter().find(|option| option.key == CONNECTOR).ok_or_else(|| {
+        let known: Vec<&str> = registry.iter().map(Connector::identifier).collect();
+        let message = format!(
+            "table {path} needs the option 'connector', as in WITH ('connector' = '{}') (there are: {})",
+            known.first().copied().unwrap_or("filesystem"),
+            known.join(", ")
+        );
+        SqlError::at(Code::TableOptions, create.name.position, message)
+    })?;
+    let connector = registry
+        .get(&option.value)
+        .map_err(|error| SqlError::from(error).or_at(option.position).context(format!("table {path}")))?;
+    Ok((option, connector))
+}
+
+/// The physical fields and all columns.
+fn columns_of(
+    create: &CreateTable,
+    path: &ObjectPath,
+    connector: &dyn Connector,
+) -> SqlResult<(Vec<Field>, Vec<Column>)> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    if !create.columns.iter().any(|column| matches!(column.kind, ColumnKind::Physical(_))) {
+        let own = connector.default_schema().ok_or_else(|| {
+            let message = format!(
+                "table {path} declares no columns that its connector '{}' could read or write",
+                connector.identifier()
+            );
+            SqlError::at(Code::InvalidArgument, create.name.position, message)
+        })?;
+        for field in own.fields() {
+            columns.push(Column {
+                name: field.name().clone(),
+                source: ColumnSource::Physical(fields.len()),
+                comment: None,
+                position: create.name.position,
+            });
+            fields.push(field.as_ref().clone());
+        }
+    }
+    for definition in &create.columns {
+        let Name { value: name, position } = definition.name.clone();
+        if columns.iter().any(|column: &Column| column.name == name) {
+            let message = format!("table {path}: the connector itself has a column '{name}'");
+            return Err(SqlError::at(Code::InvalidArgument, position, message));
+        }
+        let source = match &definition.kind {
+            ColumnKind::Physical(data_type) => {
+                fields.push(data_type.to_field(&name));
+                ColumnSource::Physical(fields.len() - 1)
+            }
+            ColumnKind::Computed(expression) => ColumnSource::Computed(Box::new(expression.clone())),
+            ColumnKind::Metadata { .. } => {
+                let message = format!(
+                    "table {path}: the connector '{}' has no metadata columns, so '{name}' can't be one",
+                    connector.identifier()
+                );
+                return Err(SqlError::unsupported(position, message));
+            }
+        };
+        columns.push(Column { name, source, comment: definition.comment.clone(), position });
+    }
+    Ok((fields, columns))
+}
+
+/// The column of a name; the error names the nearest.
+fn column_of<'a>(
+    columns: &'a [Column],
+    name: &Name,
+    clause: &str,
+    path: &ObjectPath,
+) -> SqlResult<&'a Column> {
+    columns.iter().find(|column| column.name == name.value).ok_or_else(|| {
+        let hint = nearest(&name.value, columns.iter().map(|column| column.name.as_str()))
+            .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+        let message = format!("table {path}: {clause} names a column '{name}' that doesn't exist{hint}");
+        SqlError::at(Code::SqlUnknownName, name.position, message)
+    })
+}
+
+/// The position in the schema of a column that must be physical.
+fn physical_of(columns: &[Column], name: &Name, clause: &str, path: &ObjectPath) -> SqlResult<usize> {
+    match column_of(columns, name, clause, path)?.source {
+        ColumnSource::Physical(index) => Ok(index),
+        ColumnSource::Computed(_) | ColumnSource::Metadata { .. } => {
+            let message =
+                format!("table {path}: {clause} can only name physical columns, and '{name}' isn't one");
+            Err(SqlError::at(Code::InvalidArgument, name.position, message))
+        }
+    }
+}
+
+/// The primary key; its fields become `NOT NULL`, as in Flink.
+fn key_of(
+    create: &CreateTable,
+    path: &ObjectPath,
+    columns: &[Column],
+    fields: &mut [Field],
+) -> SqlResult<Vec<String>> {
+    check_distinct(&create.primary_key, &format!("table {path}, PRIMARY KEY"))?;
+    for name in &create.primary_key {
+        let index = physical_of(columns, name, "PRIMARY KEY", path)?;
+        if let Some(field) = fields.get_mut(index) {
+            *field = field.clone().with_nullable(false);
+        }
+    }
+    Ok(create.primary_key.iter().map(|name| name.value.clone()).collect())
+}
+
+fn partitions_of(create: &CreateTable, path: &ObjectPath, columns: &[Column]) -> SqlResult<Vec<String>> {
+    check_distinct(&create.partitioned_by, &format!("table {path}, PARTITIONED BY"))?;
+    for name in &create.partitioned_by {
+        physical_of(columns, name, "PARTITIONED BY", path)?;
+    }
+    Ok(create.partitioned_by.iter().map(|name| name.value.clone()).collect())
+}
+
+fn watermark_of(
+    create: &CreateTable,
+    path: &ObjectPath,
+    columns: &[Column],
+    fields: &[Field],
+) -> SqlResult<Option<Watermark>> {
+    let Some(definition) = &create.watermark else { return Ok(None) };
+    let column = column_of(columns, &definition.column, "WATERMARK", path)?;
+    // The type of a computed column is known to the planner only.
+    if let ColumnSource::Physical(index) = column.source
+        && let Some(field) = fields.get(index)
+        && !schema::is_timestamp(field.data_type())
+    {
+        let message = format!(
+            "table {path}: the watermark's column '{}' is {}; it must be a TIMESTAMP or TIMESTAMP_LTZ",
+            column.name,
+            flink_type_name(field.data_type(), true)
+        );
+        return Err(SqlError::at(Code::SqlType, definition.column.position, message));
+    }
+    Ok(Some(Watermark {
+        column: column.name.clone(),
+        expression: Box::new(definition.expression.clone()),
+        position: definition.position,
+    }))
+}
+
+/// The error of a connector about its options, at the option that it names.
+fn place_of_option(error: weir_api::Error, create: &CreateTable) -> SqlError {
+    let named = create
+        .options
+        .iter()
+        .filter(|option| option.key != CONNECTOR)
+        .find(|option| error.message().contains(&format!("'{}'", option.key)));
+    let position = named.map_or(create.name.position, |option| option.position);
+    SqlError::from(error).or_at(position)
+}

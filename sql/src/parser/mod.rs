@@ -1,0 +1,28 @@
+//! The text of Flink's dialect to statements.
+//!
+//! Statements are read by hand on sqlparser's tokens, queries and expressions by sqlparser under our dialect. Invariants: no
+//! text makes it panic or run away (see `tokens` and `dialect` for the limits); every error has a place. It knows no names:
+//! what a statement means is [`crate::catalog`]'s and the planner's.
+
+mod create;
+mod cursor;
+pub(crate) mod data_type;
+mod dialect;
+pub(crate) mod interval;
+mod statements;
+mod tokens;
+mod window;
+
+pub use data_type::{from_ast as type_from_ast, parse_text as parse_type};
+pub use interval::Interval;
+pub use tokens::MAX_TEXT;
+
+use crate::error::SqlResult;
+use crate::statement::Statement;
+
+/// The statements of a text, in their order.
+///
+/// Trees may be thousands of levels deep, and their drop recurses: call this where the stack is large, as [`crate::plan`] does.
+pub fn parse(text: &str) -> SqlResult<Vec<Statement>> {
+    statements::parse(text)
+}

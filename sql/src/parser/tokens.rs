@@ -1,0 +1,171 @@
+//! From text to statements' tokens, within limits.
+//!
+//! Invariant: what leaves here is small enough for recursion: at most [`MAX_TEXT`] bytes, brackets nest at most [`MAX_DEPTH`]
+//! deep, and no expression is a chain of more than [`MAX_CHAIN`] operators (each is a level of the tree). It knows nothing of
+//! grammar but the semicolon.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use weir_api::error::Code;
+
+use super::dialect::FlinkDialect;
+use crate::error::{SqlError, SqlResult};
+use crate::statement::Position;
+
+/// The most bytes of a text.
+pub const MAX_TEXT: usize = 4 << 20;
+/// How deep brackets may nest.
+const MAX_DEPTH: usize = 128;
+/// The most operators and keywords between two commas of one pair of brackets.
+const MAX_CHAIN: usize = 2_000;
+
+/// The tokens of one statement, without white space and comments, and where it ends.
+#[derive(Debug)]
+pub(super) struct StatementTokens {
+    /// Never empty.
+    pub(super) tokens: Vec<TokenWithSpan>,
+    /// Where it begins.
+    pub(super) start: Position,
+    /// Behind the last token: where something is missing if it breaks off.
+    pub(super) end: Position,
+}
+
+/// The statements of a text.
+pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
+    if text.len() > MAX_TEXT {
+        let message = format!("the text has {} bytes; at most {MAX_TEXT} can be read", text.len());
+        return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
+    }
+    let dialect = FlinkDialect::for_tokens(0);
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+        SqlError::syntax(position_of(error.location).unwrap_or(Position::START), lower_first(&error.message))
+    })?;
+    let mut statements = Vec::new();
+    let mut current = Vec::new();
+    for token in tokens {
+        match &token.token {
+            Token::Whitespace(Whitespace::MultiLineComment(comment)) if comment.starts_with('+') => {
+                let position = position_of(token.span.start).unwrap_or(Position::START);
+                return Err(SqlError::unsupported(
+                    position,
+                    "hints (/*+ … */) are not supported yet; remove this one",
+                ));
+            }
+            Token::Whitespace(_) => {}
+            Token::SemiColon => finish(std::mem::take(&mut current), &mut statements)?,
+            _ => current.push(token),
+        }
+    }
+    finish(current, &mut statements)?;
+    Ok(statements)
+}
+
+/// Puts a statement behind the others, unless it is empty.
+fn finish(tokens: Vec<TokenWithSpan>, statements: &mut Vec<StatementTokens>) -> SqlResult<()> {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Ok(()) };
+    let start = position_of(first.span.start).unwrap_or(Position::START);
+    let end = position_of(last.span.end).unwrap_or(start);
+    for token in &tokens {
+        check_token(token)?;
+    }
+    check_nesting(&tokens)?;
+    statements.push(StatementTokens { tokens, start, end });
+    Ok(())
+}
+
+/// Refuses tokens that sqlparser reads and Flink doesn't.
+fn check_token(token: &TokenWithSpan) -> SqlResult<()> {
+    let position = position_of(token.span.start).unwrap_or(Position::START);
+    match &token.token {
+        Token::DoubleQuotedString(text) => {
+            let message =
+                format!("\"{text}\" is in double quotes; write '{text}' for a string, `{text}` for a name");
+            Err(SqlError::syntax(position, message))
+        }
+        Token::Word(word) if word.value.is_empty() => {
+            Err(SqlError::syntax(position, "a name can't be empty"))
+        }
+        Token::Word(word) if word.quote_style.is_some() && super::window::is_placeholder(&word.value) => {
+            Err(SqlError::syntax(position, format!("the name `{}` is reserved; choose another", word.value)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what would recurse too deep.
+fn check_nesting(tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    // One counter of operators for each open bracket.
+    let mut chains: Vec<usize> = vec![0];
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                if chains.len() > MAX_DEPTH {
+                    let position = position_of(token.span.start).unwrap_or(Position::START);
+                    let message = format!("brackets nest deeper than {MAX_DEPTH}");
+                    return Err(SqlError::syntax(position, message));
+                }
+                chains.push(0);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                // Brackets that don't match are the parser's to report.
+                if chains.len() > 1 {
+                    chains.pop();
+                }
+            }
+            Token::Comma => {
+                if let Some(chain) = chains.last_mut() {
+                    *chain = 0;
+                }
+            }
+            other if is_link(other) => {
+                let Some(chain) = chains.last_mut() else { continue };
+                *chain += 1;
+                if *chain > MAX_CHAIN {
+                    let position = position_of(token.span.start).unwrap_or(Position::START);
+                    let message = format!(
+                        "an expression of more than {MAX_CHAIN} operators; use IN (…) for lists of values, or split it"
+                    );
+                    return Err(SqlError::syntax(position, message));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a token can make an expression's tree one level deeper.
+fn is_link(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            let is_flat = matches!(
+                word.keyword,
+                Keyword::NoKeyword
+                    | Keyword::WHEN
+                    | Keyword::THEN
+                    | Keyword::AS
+                    | Keyword::NULL
+                    | Keyword::ON
+            );
+            word.quote_style.is_none() && !is_flat
+        }
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::Period => false,
+        _ => true,
+    }
+}
+
+/// A place of sqlparser's; `None` where it has none.
+pub(super) fn position_of(location: Location) -> Option<Position> {
+    (location.line > 0).then_some(Position { line: location.line, column: location.column.max(1) })
+}
+
+/// The text with its first letter in lower case, for sqlparser's messages within ours.
+pub(super) fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(std::iter::once(second)).chain(characters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
