@@ -16,7 +16,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-jobmanager", &["weir-proto", "weir-api", "weir-sql"]),
     ("weir", &["weir-api", "weir-sql", "weir-connectors", "weir-jobmanager", "weir-taskmanager"]),
     ("weir-integration-tests", &[]),
-    ("weir-benchmarks", &[]),
 ];
 
 /// Libraries that only these crates may name.
