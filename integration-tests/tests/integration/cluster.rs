@@ -54,6 +54,16 @@ impl Cluster {
         self.taskmanagers.push(Process::weir(&arguments));
     }
 
+    /// `host:port` of the JobManager's gRPC service.
+    pub fn rpc(&self) -> &str {
+        &self.rpc
+    }
+
+    /// The JobManager and all TaskManagers.
+    pub fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        std::iter::once(&mut self.jobmanager).chain(&mut self.taskmanagers)
+    }
+
     /// Waits until exactly so many TaskManagers are registered.
     pub fn wait_for_taskmanagers(&self, count: usize) {
         self.wait_until("TaskManagers are registered", LIMIT, || {

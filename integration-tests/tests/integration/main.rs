@@ -13,6 +13,7 @@ mod flights;
 mod job;
 mod judge;
 mod layers;
+mod malformed;
 mod nexmark;
 mod process;
 mod slow_sink;
