@@ -4,7 +4,7 @@
 
 pub mod calendar;
 pub mod float;
-//json
+pub mod json;
 //parquet
 pub mod row;
 pub mod text;

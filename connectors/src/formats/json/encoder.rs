@@ -1,0 +1,188 @@
+//! Record batches into lines of JSON, in the forms that Flink's format writes.
+//!
+//! Timestamps are texts with all digits of their unit (`Z` at the end where they have a time zone), decimals plain numbers,
+//! bytes base64, maps objects; NaN and the infinities stand in quotes. Columns are resolved once per batch.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields};
+use weir_api::error::{Code, Error, Result};
+
+use super::JsonOptions;
+use super::scalars::write_base64;
+use crate::formats::values::{self, Values, items, write_decimal};
+use crate::formats::{float, text};
+use crate::types::digits;
+
+/// Refuses columns that can't be written, when the table is planned.
+pub fn check(table: &str, fields: &Fields) -> Result<()> {
+    values::check(table, "", fields, "format 'json'")?;
+    fields.iter().try_for_each(|field| check_maps(table, field))
+}
+
+fn check_maps(table: &str, field: &Field) -> Result<()> {
+    match field.data_type() {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 && pair[0].data_type() == &DataType::Utf8 => {
+                check_maps(table, &pair[1])
+            }
+            _ => Err(Error::new(
+                Code::TableOptions,
+                format!(
+                    "table {table}: column `{}` is a MAP whose keys aren't STRING, as format 'json' needs them",
+                    field.name()
+                ),
+            )),
+        },
+        DataType::List(item) => check_maps(table, item),
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_maps(table, field)),
+        _ => Ok(()),
+    }
+}
+
+/// Appends every row as a line.
+pub fn write_lines(out: &mut Vec<u8>, records: &RecordBatch, options: &JsonOptions) -> Result<()> {
+    let schema = records.schema();
+    let columns =
+        records.columns().iter().map(|column| Values::new(column.as_ref())).collect::<Result<Vec<_>>>()?;
+    for row in 0..records.num_rows() {
+        write_members(out, schema.fields(), &columns, row, options);
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+fn write_members(
+    out: &mut Vec<u8>,
+    fields: &Fields,
+    columns: &[Values<'_>],
+    row: usize,
+    options: &JsonOptions,
+) {
+    out.push(b'{');
+    let mut first = true;
+    for (field, column) in fields.iter().zip(columns) {
+        if options.ignore_null_fields && column.is_null(row) {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        write_text(out, field.name().as_bytes());
+        out.push(b':');
+        write_value(out, column, row, options);
+    }
+    out.push(b'}');
+}
+
+fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize, options: &JsonOptions) {
+    if values.is_null(row) {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    match values {
+        Values::Null => {}
+        Values::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+        Values::Int8(array) => integer(out, array.value(row)),
+        Values::Int16(array) => integer(out, array.value(row)),
+        Values::Int32(array) => integer(out, array.value(row)),
+        Values::Int64(array) => integer(out, array.value(row)),
+        Values::Float32(array) => {
+            let value = array.value(row);
+            quoted_unless(value.is_finite(), out, |out| float::write_float(out, value));
+        }
+        Values::Float64(array) => {
+            let value = array.value(row);
+            quoted_unless(value.is_finite(), out, |out| float::write_double(out, value));
+        }
+        Values::Decimal(array, scale) => write_decimal(out, array.value(row), *scale),
+        Values::Text(array) => write_text(out, array.value(row).as_bytes()),
+        Values::Binary(array) => quoted(out, |out| write_base64(array.value(row), out)),
+        Values::FixedBinary(array) => quoted(out, |out| write_base64(array.value(row), out)),
+        Values::Date(array) => quoted(out, |out| text::write_date(out, i64::from(array.value(row)))),
+        Values::Time32(values, unit, _) => {
+            let (_, seconds, nanos) = text::split(i64::from(values[row]), *unit);
+            quoted(out, |out| text::write_time(out, seconds, nanos, digits(*unit)));
+        }
+        Values::Time64(values, unit, _) => {
+            let (_, seconds, nanos) = text::split(values[row], *unit);
+            quoted(out, |out| text::write_time(out, seconds, nanos, digits(*unit)));
+        }
+        Values::Timestamp(values, unit, zoned, _) => quoted(out, |out| {
+            text::write_timestamp(out, values[row], *unit, if options.iso_timestamps { b'T' } else { b' ' });
+            if *zoned {
+                out.push(b'Z');
+            }
+        }),
+        Values::List(offsets, values, _) => separated(out, b"[]", items(offsets, row), |out, item| {
+            write_value(out, values, item, options);
+        }),
+        Values::Map(offsets, entries, _) => separated(out, b"{}", items(offsets, row), |out, item| {
+            write_value(out, &entries.0, item, options);
+            out.push(b':');
+            write_value(out, &entries.1, item, options);
+        }),
+        Values::Row(fields, columns, _) => write_members(out, fields, columns, row, options),
+    }
+}
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    quoted_unless(false, out, write);
+}
+
+fn quoted_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if plain {
+        write(out);
+    } else {
+        out.push(b'"');
+        write(out);
+        out.push(b'"');
+    }
+}
+
+fn separated(
+    out: &mut Vec<u8>,
+    brackets: &[u8; 2],
+    items: std::ops::Range<usize>,
+    write: impl Fn(&mut Vec<u8>, usize),
+) {
+    let first = items.start;
+    out.push(brackets[0]);
+    for item in items {
+        if item > first {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(brackets[1]);
+}
+
+/// Appends a text in quotes, escaping what must be.
+fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let mut plain = 0;
+    for (position, byte) in text.iter().enumerate() {
+        if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {
+            continue;
+        }
+        out.extend_from_slice(&text[plain..position]);
+        plain = position + 1;
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+        }
+    }
+    out.extend_from_slice(&text[plain..]);
+    out.push(b'"');
+}
