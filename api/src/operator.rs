@@ -85,6 +85,13 @@ pub trait Operator {
         Ok(Progress::Done)
     }
 
+    /// Emits the records that are held back only to save work. The driver calls it, repeated by `resume` until
+    /// [`Progress::Done`], before it passes on a barrier, so that they come before it, and before it passes on idleness, as
+    /// the watermarks of other inputs may then pass these records.
+    fn flush(&mut self, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
     /// Goes on with the call that returned `NeedRoom` or `Yield`.
     fn resume(&mut self, _out: &mut Output) -> Result<Progress> {
         Ok(Progress::Done)

@@ -1,0 +1,126 @@
+//! Groups of several columns that take up to 128 bits together, each with a bit for null.
+
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use weir_api::error::Result;
+
+use crate::column;
+
+/// A table of 128-bit keys.
+pub(super) struct PackedTable {
+    columns: Vec<Packing>,
+    table: HashTable<(u128, u32)>,
+    keys: Vec<u128>,
+    hasher: RandomState,
+    words: Vec<u64>,
+    packed: Vec<u128>,
+}
+
+/// Where a column lies in a packed key: its bits at `shift`, its null bit above them.
+struct Packing {
+    data_type: DataType,
+    shift: u32,
+    bits: u32,
+}
+
+impl PackedTable {
+    /// `None` if the columns don't fit.
+    pub(super) fn try_new(types: &[DataType], capacity: usize) -> Option<Self> {
+        let mut shift = 0;
+        let mut columns = Vec::with_capacity(types.len());
+        for data_type in types {
+            let bits = column::bits(data_type)?;
+            columns.push(Packing { data_type: data_type.clone(), shift, bits });
+            shift += bits + 1;
+        }
+        (shift <= u128::BITS).then(|| Self {
+            columns,
+            table: HashTable::with_capacity(capacity),
+            keys: Vec::with_capacity(capacity),
+            hasher: RandomState::default(),
+            words: Vec::new(),
+            packed: Vec::new(),
+        })
+    }
+
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        packed.resize(rows, 0);
+        for (packing, column) in self.columns.iter().zip(columns) {
+            self.words.clear();
+            column::extend_words(column, &mut self.words)?;
+            packing.pack(
+                column.logical_nulls().filter(|nulls| nulls.null_count() > 0),
+                &self.words,
+                &mut packed,
+            );
+        }
+        ids.extend(packed.iter().map(|&key| self.id(key)));
+        self.packed = packed;
+        Ok(())
+    }
+
+    #[inline]
+    fn id(&mut self, key: u128) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        if let Some(entry) = self.table.find(hash, |entry| entry.0 == key) {
+            return entry.1;
+        }
+        let id = self.keys.len() as u32;
+        self.keys.push(key);
+        let hasher = &self.hasher;
+        self.table.insert_unique(hash, (key, id), |entry| hasher.hash_one(entry.0));
+        id
+    }
+
+    pub(super) fn keys(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+        let keys = &self.keys[groups];
+        self.columns.iter().map(|packing| packing.unpack(keys)).collect()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.keys.clear();
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        self.table.allocation_size()
+            + (self.keys.capacity() + self.packed.capacity()) * size_of::<u128>()
+            + self.words.capacity() * size_of::<u64>()
+    }
+}
+
+impl Packing {
+    fn pack(&self, nulls: Option<NullBuffer>, words: &[u64], packed: &mut [u128]) {
+        let Some(nulls) = nulls else {
+            for (key, &word) in packed.iter_mut().zip(words) {
+                *key |= u128::from(word) << self.shift;
+            }
+            return;
+        };
+        let null = 1_u128 << (self.shift + self.bits);
+        for ((key, &word), valid) in packed.iter_mut().zip(words).zip(&nulls) {
+            *key |= if valid { u128::from(word) << self.shift } else { null };
+        }
+    }
+
+    fn unpack(&self, keys: &[u128]) -> Result<ArrayRef> {
+        let mask = u64::MAX >> (u64::BITS - self.bits);
+        let words: Vec<u64> = keys.iter().map(|key| (key >> self.shift) as u64 & mask).collect();
+        let null = self.shift + self.bits;
+        let any_null = keys.iter().any(|key| key >> null & 1 == 1);
+        let nulls = any_null.then(|| keys.iter().map(|key| key >> null & 1 == 0).collect::<NullBuffer>());
+        column::from_words(&self.data_type, &words, nulls)
+    }
+}

@@ -1,0 +1,149 @@
+//! A source's watermarks, from its table's watermark expression.
+//!
+//! Each split has the largest value seen in it; the output is the smallest of the splits that count. A split that has ended
+//! doesn't count, nor one that is idle. Invariant: the output never goes back. Pure: time comes in as a parameter.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use weir_api::error::{Code, Error, Result};
+use weir_api::schema::is_timestamp;
+use weir_api::watermark::Watermark;
+use weir_proto::v1::WatermarkSpec;
+
+use crate::event_time::largest_millis;
+use crate::expression::Expression;
+
+/// See the module.
+#[derive(Debug)]
+pub struct WatermarkGenerator {
+    expression: Expression,
+    column: String,
+    idle_timeout_millis: i64,
+    splits: Vec<Split>,
+    output: Watermark,
+    idle: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    watermark: Watermark,
+    last_record_millis: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Active,
+    Idle,
+    Finished,
+}
+
+/// What the task must pass on; see [`WatermarkGenerator::poll`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WatermarkChange {
+    /// The watermark has advanced to this.
+    pub watermark: Option<Watermark>,
+    /// `Some(true)`: every split is idle, pass on `Idle` after the watermark; `Some(false)`: pass on `Active` before it.
+    pub idle: Option<bool>,
+}
+
+impl WatermarkGenerator {
+    /// A generator over the records of `splits` splits, which are of the projected `schema`; starts at `now_millis`.
+    pub fn new(spec: &WatermarkSpec, schema: &SchemaRef, splits: usize, now_millis: i64) -> Result<Self> {
+        let expression =
+            Expression::decode(&spec.expression, schema, &format!("watermark of {}", spec.column))?;
+        if !is_timestamp(expression.data_type()) {
+            let message = format!("the watermark of '{}' is of type {}", spec.column, expression.data_type());
+            return Err(Error::new(Code::MalformedMessage, message));
+        }
+        let split = Split { watermark: Watermark::MIN, last_record_millis: now_millis, state: State::Active };
+        Ok(Self {
+            expression,
+            column: spec.column.clone(),
+            idle_timeout_millis: i64::try_from(spec.idle_timeout_millis).unwrap_or(i64::MAX),
+            splits: vec![split; splits],
+            output: Watermark::MIN,
+            idle: false,
+        })
+    }
+
+    /// Records of one split have come.
+    pub fn on_records(&mut self, split: usize, records: &RecordBatch, now_millis: i64) -> Result<()> {
+        if records.num_rows() == 0 {
+            return Ok(());
+        }
+        let largest = largest_millis(&self.expression.evaluate(records)?, &self.column)?;
+        let split = self.split(split)?;
+        split.last_record_millis = now_millis;
+        if split.state == State::Idle {
+            split.state = State::Active;
+        }
+        // Null watermarks don't count, as in Flink.
+        if let Some(largest) = largest {
+            split.watermark = split.watermark.max(Watermark(largest));
+        }
+        Ok(())
+    }
+
+    /// A split has ended.
+    pub fn on_finished(&mut self, split: usize) -> Result<()> {
+        self.split(split)?.state = State::Finished;
+        Ok(())
+    }
+
+    /// What has changed since the last call.
+    ///
+    /// While every split is idle or has ended the watermark stays; when all have ended there is nothing more to say, as the end
+    /// of the input says it.
+    pub fn poll(&mut self, now_millis: i64) -> WatermarkChange {
+        self.mark_idle(now_millis);
+        let active = self.splits.iter().filter(|split| split.state == State::Active);
+        let least = active.map(|split| split.watermark).min();
+        let idle = least.is_none() && self.splits.iter().any(|split| split.state == State::Idle);
+        let mut change = WatermarkChange::default();
+        if idle != self.idle {
+            self.idle = idle;
+            change.idle = Some(idle);
+        }
+        if let Some(least) = least.filter(|least| *least > self.output) {
+            self.output = least;
+            change.watermark = Some(least);
+        }
+        change
+    }
+
+    /// When `poll` will find a split idle if no record comes before, in milliseconds since 1970.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<i64> {
+        if self.idle_timeout_millis == 0 {
+            return None;
+        }
+        let active = self.splits.iter().filter(|split| split.state == State::Active);
+        active.map(|split| split.last_record_millis.saturating_add(self.idle_timeout_millis)).min()
+    }
+
+    /// The watermark so far.
+    #[must_use]
+    pub const fn output(&self) -> Watermark {
+        self.output
+    }
+
+    fn mark_idle(&mut self, now_millis: i64) {
+        if self.idle_timeout_millis == 0 {
+            return;
+        }
+        for split in &mut self.splits {
+            let silent = now_millis.saturating_sub(split.last_record_millis);
+            if split.state == State::Active && silent >= self.idle_timeout_millis {
+                split.state = State::Idle;
+            }
+        }
+    }
+
+    fn split(&mut self, split: usize) -> Result<&mut Split> {
+        let count = self.splits.len();
+        self.splits
+            .get_mut(split)
+            .ok_or_else(|| Error::internal(format!("a watermark for split {split} of {count}")))
+    }
+}
