@@ -1,0 +1,149 @@
+//! `flink_cast_to_string`: what `CAST(… AS STRING)` gives where Flink's text differs from Arrow's.
+//!
+//! Booleans are in capitals, timestamps show as many digits of the second as their type has, floating-point numbers look as in
+//! Java. The planner puts it in the place of casts of such types to strings.
+
+use std::fmt::Write;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use arrow::compute::kernels::cast::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
+use datafusion_common::Result;
+
+use crate::arguments::Arguments;
+use crate::column::texts;
+use crate::function::Definition;
+use crate::parameter::Kind::Any;
+use crate::returns::string;
+use crate::time::{Points, write_date, write_time, write_timestamp};
+
+static DEFINITIONS: &[Definition] = &[Definition::new(
+    "flink_cast_to_string",
+    "CAST(value AS STRING)",
+    "The value as text: TRUE, 2024-05-01 08:00:00.000, 1.0E10.",
+    &[Any],
+    string,
+    cast_to_string,
+)];
+
+pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
+    DEFINITIONS.iter()
+}
+
+fn cast_to_string(arguments: &Arguments<'_>) -> Result<ArrayRef> {
+    let column = arguments.column(0)?;
+    match column.values.data_type() {
+        DataType::Boolean => {
+            let values = column.values.as_boolean();
+            written(arguments, |row, out| {
+                Ok(out.write_str(if values.value(row) { "TRUE" } else { "FALSE" })?)
+            })
+        }
+        DataType::Float32 => {
+            let values = column.values.as_primitive::<Float32Type>();
+            written(arguments, |row, out| {
+                let value = values.value(row);
+                write_java_float(f64::from(value), &format_args!("{:e}", value.abs()), out)
+            })
+        }
+        DataType::Float64 => {
+            let values = column.values.as_primitive::<Float64Type>();
+            written(arguments, |row, out| {
+                let value = values.value(row);
+                write_java_float(value, &format_args!("{:e}", value.abs()), out)
+            })
+        }
+        DataType::Timestamp(unit, _) => {
+            let (points, digits) = (Points::of(arguments, 0)?, digits(*unit));
+            through_scratch(arguments, |row, out| {
+                write_timestamp(points.local_seconds(row), points.nanos(row), digits, out)
+            })
+        }
+        DataType::Date32 => {
+            let points = Points::of(arguments, 0)?;
+            through_scratch(arguments, |row, out| {
+                write_date(points.local_seconds(row).div_euclid(86_400), out)
+            })
+        }
+        DataType::Time32(_) | DataType::Time64(_) => {
+            let points = Points::of(arguments, 0)?;
+            through_scratch(arguments, |row, out| {
+                let nanos = points.nanos(row);
+                write_time(points.local_seconds(row), nanos, if nanos == 0 { 0 } else { 3 }, out)
+            })
+        }
+        DataType::Binary => {
+            let values = arguments.bytes(0)?;
+            written(arguments, |row, out| Ok(out.write_str(&String::from_utf8_lossy(values.value(row)))?))
+        }
+        _ => Ok(cast(&column.values, &DataType::Utf8)?),
+    }
+}
+
+const fn digits(unit: TimeUnit) -> usize {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+fn written(
+    arguments: &Arguments<'_>,
+    mut write: impl FnMut(usize, &mut StringBuilder) -> Result<()>,
+) -> Result<ArrayRef> {
+    texts(arguments, arguments.rows() * 16, |row, out| write(row, out).map(Some))
+}
+
+fn through_scratch(
+    arguments: &Arguments<'_>,
+    write: impl Fn(usize, &mut String) -> std::fmt::Result,
+) -> Result<ArrayRef> {
+    let mut scratch = String::with_capacity(32);
+    written(arguments, |row, out| {
+        scratch.clear();
+        write(row, &mut scratch)?;
+        Ok(out.write_str(&scratch)?)
+    })
+}
+
+/// As Java's `Double.toString`: plain from a thousandth up to ten millions, else with an exponent; always with a point.
+/// `scientific` is the absolute value in Rust's scientific form.
+fn write_java_float(value: f64, scientific: &std::fmt::Arguments<'_>, out: &mut StringBuilder) -> Result<()> {
+    if value.is_nan() {
+        return Ok(out.write_str("NaN")?);
+    }
+    if value.is_sign_negative() {
+        out.write_char('-')?;
+    }
+    if value.is_infinite() {
+        return Ok(out.write_str("Infinity")?);
+    }
+    let text = scientific.to_string();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if value == 0.0 {
+        return Ok(out.write_str("0.0")?);
+    }
+    if !(-3..7).contains(&exponent) {
+        let rest = if rest.is_empty() { "0" } else { rest };
+        return Ok(write!(out, "{first}.{rest}E{exponent}")?);
+    }
+    let digits = first.chars().chain(rest.chars());
+    if exponent < 0 {
+        out.write_str("0.")?;
+        (1..-exponent).try_for_each(|_| out.write_char('0'))?;
+        return Ok(digits.into_iter().try_for_each(|digit| out.write_char(digit))?);
+    }
+    let whole = usize::try_from(exponent).unwrap_or(0) + 1;
+    let padded = digits.chain(std::iter::repeat('0'));
+    for (index, digit) in padded.take((whole + 1).max(1 + rest.len())).enumerate() {
+        if index == whole {
+            out.write_char('.')?;
+        }
+        out.write_char(digit)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Functions on rows, arrays and maps.
+
+mod collection;
+mod field;
+
+use datafusion_functions::core;
+use datafusion_functions_nested as df;
+
+use crate::catalog::Entry;
+use crate::function::Definition;
+
+pub(crate) use field::get_field;
+
+/// Where DataFusion's function has Flink's meaning, it is DataFusion's.
+pub(crate) fn reused() -> Vec<Entry> {
+    vec![
+        Entry::reused(
+            get_field(),
+            "row.field, GET_FIELD(row, 'field')",
+            "A field of a row, NULL where the row is NULL; or the value of a map's key.",
+        ),
+        Entry::reused(
+            core::named_struct(),
+            "NAMED_STRUCT('name', value, ...)",
+            "A row of named fields; what ROW(...) becomes once its fields have names.",
+        ),
+        Entry::reused(df::make_array::make_array_udf(), "ARRAY[value, ...]", "An array of the values."),
+        Entry::reused(
+            df::extract::array_element_udf(),
+            "array[index]",
+            "The element at index, from 1; NULL when there is none.",
+        ),
+        Entry::reused(
+            df::set_ops::array_distinct_udf(),
+            "ARRAY_DISTINCT(array)",
+            "The array with each element once.",
+        ),
+        Entry::reused(df::reverse::array_reverse_udf(), "ARRAY_REVERSE(array)", "The array backwards."),
+        Entry::reused(
+            df::concat::array_concat_udf(),
+            "ARRAY_CONCAT(array, ...)",
+            "The arrays' elements in one array.",
+        ),
+        Entry::reused(df::map::map_udf(), "MAP[key, value, ...]", "A map of the keys to the values."),
+        Entry::reused(df::map_keys::map_keys_udf(), "MAP_KEYS(map)", "The map's keys, as an array."),
+        Entry::reused(df::map_values::map_values_udf(), "MAP_VALUES(map)", "The map's values, as an array."),
+    ]
+}
+
+pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
+    collection::DEFINITIONS.iter()
+}
