@@ -1,0 +1,205 @@
+//! Obeys the JobManager's commands one after the other: starts what is placed here, cancels, drains.
+//!
+//! Invariants: all partitions and gates of a deployment exist before its first task runs; every subtask that was announced as
+//! deploying gets exactly one final state; a deployment that can't be understood fails the job instead of hanging it. Commands
+//! are obeyed in order, so a cancellation never overtakes the deployment that it is about.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use weir_api::error::Code;
+use weir_api::id::{Attempt, ExecutionId, JobId, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_api::{Error, Result};
+use weir_proto::v1::{DeployTasks, TaskState};
+
+use super::plan::{Plan, Subtask};
+use super::reports::Reports;
+use super::running::Running;
+use crate::metrics::Labels;
+use crate::network::Network;
+use crate::slot::{Ended, Launch, Slot, payload_text};
+use crate::task::{Blueprint, Environment, TaskMetrics};
+
+/// What the executor is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Start the tasks that are placed here.
+    Deploy(JobId, Attempt, Box<DeployTasks>),
+    /// Cancel the job's tasks of attempts up to this one.
+    Cancel(JobId, Attempt),
+    /// Cancel everything and say so when nothing runs any more.
+    Drain,
+}
+
+/// Starts and cancels the tasks of one process.
+pub(crate) struct Executor {
+    pub(crate) own: TaskManagerId,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) network: Network,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) running: Running,
+    pub(crate) reports: Reports,
+}
+
+impl Executor {
+    /// Obeys until the commands end; then cancels what runs and answers the slots.
+    pub(crate) async fn run(
+        self,
+        mut commands: mpsc::Receiver<Command>,
+        drained: mpsc::Sender<()>,
+    ) -> Vec<Slot> {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Deploy(job, attempt, message) => self.deploy(job, attempt, *message).await,
+                Command::Cancel(job, attempt) => {
+                    tracing::info!(%job, %attempt, "cancelling");
+                    self.running.cancel(job, attempt);
+                    self.network.release(job, attempt);
+                }
+                Command::Drain => {
+                    self.drain().await;
+                    // Whoever asked may be gone by now.
+                    let _ = drained.send(()).await;
+                }
+            }
+        }
+        self.drain().await;
+        self.slots
+    }
+
+    async fn drain(&self) {
+        for (job, attempt) in self.running.cancel_all() {
+            self.network.release(job, attempt);
+        }
+        self.running.drained().await;
+    }
+
+    async fn deploy(&self, job: JobId, attempt: Attempt, message: DeployTasks) {
+        let slots = self.slots.len() as u32;
+        let first = self.first_subtask(job, attempt, &message);
+        let plan =
+            catch_unwind(AssertUnwindSafe(|| Plan::new(job, attempt, message, self.own.as_str(), slots)));
+        let plan = plan.unwrap_or_else(|panic| {
+            Err(Error::new(
+                Code::MalformedMessage,
+                format!("the deployment can't be decoded: {}", payload_text(panic.as_ref())),
+            ))
+        });
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!(%job, %attempt, error = %error.chain(), "can't start a deployment");
+                return self.reports.failed(first, &error, self.environment.clock.as_ref()).await;
+            }
+        };
+        tracing::info!(%job, %attempt, name = plan.graph.name(), subtasks = plan.subtasks.len(), "deploying");
+        let mut launches = Vec::with_capacity(plan.subtasks.len());
+        for subtask in &plan.subtasks {
+            launches.push((subtask.slot, self.prepare(&plan, subtask).await));
+        }
+        for (slot, launch) in launches {
+            let slot = self.slots.get(slot.0 as usize);
+            // The plan knows how many slots there are, and their threads live as long as this.
+            if let Some(slot) = slot
+                && let Err(error) = slot.launch(launch).await
+            {
+                tracing::error!(%job, %attempt, error = %error.chain(), "can't hand a task to its slot");
+            }
+        }
+    }
+
+    /// Whom a deployment fails that can't be understood: its first subtask here.
+    fn first_subtask(&self, job: JobId, attempt: Attempt, message: &DeployTasks) -> ExecutionId {
+        let own = message.placement.iter().position(|place| place.task_manager_id == self.own.as_str());
+        ExecutionId {
+            job,
+            attempt,
+            vertex: VertexIndex(0),
+            subtask: SubtaskIndex(own.unwrap_or_default() as u32),
+        }
+    }
+
+    /// Makes everything of a task that other tasks may look for, and announces it.
+    async fn prepare(&self, plan: &Plan, subtask: &Subtask) -> Launch {
+        let id = ExecutionId {
+            job: plan.job,
+            attempt: plan.attempt,
+            vertex: subtask.vertex,
+            subtask: subtask.index,
+        };
+        let operators =
+            plan.graph.vertices().get(subtask.vertex.0 as usize).map_or(0, |vertex| vertex.chain.len());
+        let metrics = Arc::new(TaskMetrics::new(operators));
+        let cancel = self.running.add(id, labels(plan, id), Arc::clone(&metrics));
+        self.reports.state(id, TaskState::Deploying).await;
+        // What can't be made fails its task when that starts, like anything else that goes wrong in it.
+        let blueprint = self.blueprint(plan, subtask, id, metrics);
+        let (reports, environment) = (self.reports.clone(), Arc::clone(&self.environment));
+        let start = {
+            let reports = reports.clone();
+            move |turn| crate::task::run(blueprint, turn, environment, id, reports).boxed_local()
+        };
+        let (running, clock) = (self.running.clone(), Arc::clone(&self.environment.clock));
+        let sink = operators.saturating_sub(1) as u32;
+        let ended = move |ended| {
+            async move {
+                if let Some(metrics) = running.remove(id) {
+                    reports.last_metrics(metrics).await;
+                }
+                match ended {
+                    Ended::Finished(committables) => {
+                        tracing::info!(task = %id, "finished");
+                        reports.finished(id, sink, committables).await;
+                    }
+                    Ended::Cancelled => {
+                        tracing::info!(task = %id, "canceled");
+                        reports.state(id, TaskState::Canceled).await;
+                    }
+                    Ended::Failed(error) => {
+                        tracing::error!(task = %id, error = %error.chain(), code = %error.code(), "failed");
+                        reports.failed(id, &error, clock.as_ref()).await;
+                    }
+                }
+            }
+            .boxed()
+        };
+        Launch { job: plan.job, cancel, start: Box::new(start), ended: Box::new(ended) }
+    }
+
+    fn blueprint(
+        &self,
+        plan: &Plan,
+        subtask: &Subtask,
+        id: ExecutionId,
+        metrics: Arc<TaskMetrics>,
+    ) -> Result<Blueprint> {
+        let partitions = plan.partitions(subtask)?;
+        let gates = plan.gates(subtask)?;
+        Ok(Blueprint {
+            id,
+            graph: Arc::clone(&plan.graph),
+            splits: subtask.splits.clone(),
+            partitions: partitions
+                .iter()
+                .map(|spec| self.network.result_partition(spec))
+                .collect::<Result<_>>()?,
+            gates: gates.iter().map(|spec| self.network.input_gate(spec)).collect::<Result<_>>()?,
+            metrics,
+        })
+    }
+}
+
+fn labels(plan: &Plan, id: ExecutionId) -> Labels {
+    let vertex = plan.graph.vertices().get(id.vertex.0 as usize);
+    Labels {
+        job_id: id.job.to_string(),
+        job_name: plan.graph.name().to_owned(),
+        task_id: vertex.map(|vertex| vertex.id.to_string()).unwrap_or_default(),
+        task_name: vertex.map(|vertex| vertex.name.clone()).unwrap_or_default(),
+        task_attempt_id: format!("{}_{}_{}_{}", id.job, id.vertex, id.subtask, id.attempt),
+        task_attempt_num: id.attempt.0,
+        subtask_index: id.subtask.0,
+    }
+}

@@ -1,0 +1,303 @@
+//! The session with the JobManager as a state machine: register, heartbeats, commands, loss, and again.
+//!
+//! ```text
+//! Waiting ──due──▶ Dialling ──open──▶ Registering ──Registered──▶ Active
+//!    ▲                │ failed            │ refused, silent, ended    │ ended, silent, malformed
+//!    ├────────────────┴───────────────────┘                           ▼
+//!    └──────────────────────── all tasks have ended ────────────── Draining
+//! ```
+//!
+//! Invariants: commands are obeyed only while active, and only those of the registered leader's epoch; when a session is lost
+//! all tasks are cancelled, and no other begins before the last of them has ended. Pure: time, messages and jitter's seed come
+//! in, actions go out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use weir_api::error::Code;
+use weir_api::id::{Attempt, JobId, LeaderEpoch};
+use weir_api::{Error, Result};
+use weir_proto::v1::{
+    CancelTasks, DeployTasks, JobManagerMessage, MetricsReport, Register, Registered, TaskManagerHeartbeat,
+    TaskManagerMessage, TaskStateChanged, job_manager_message, task_manager_message,
+};
+
+use super::backoff::Backoff;
+use super::fence::Fence;
+
+/// How long the JobManager may take to answer a registration.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long cancelled tasks may take to end before the TaskManager gives itself up: a slot's thread hangs.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the JobManager may ask for as heartbeat interval and timeout.
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(24 * 3600);
+
+/// What happens to the session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Nothing but that time has passed.
+    Tick,
+    /// The stream that [`Action::Dial`] asked for is open.
+    Opened,
+    /// It couldn't be opened, or it has ended.
+    Ended(String),
+    /// The JobManager says something.
+    Received(Box<JobManagerMessage>),
+    /// A task has changed its state.
+    TaskState(Box<TaskStateChanged>),
+    /// Metrics are due to be told.
+    Metrics(Box<MetricsReport>),
+    /// No task runs.
+    Drained,
+}
+
+/// What the shell has to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Open a stream to this address.
+    Dial(String),
+    /// Send this on the stream.
+    Send(Box<TaskManagerMessage>),
+    /// Give the stream up, if there is one.
+    Close,
+    /// Start the tasks that are placed here.
+    Deploy(JobId, Attempt, Box<DeployTasks>),
+    /// Cancel the job's tasks of attempts up to this.
+    Cancel(JobId, Attempt),
+    /// Cancel every task and say [`Event::Drained`] when the last has ended.
+    Drain,
+    /// The process can't go on.
+    GiveUp(Error),
+}
+
+enum State {
+    Waiting { until: u64 },
+    Dialling,
+    Registering { deadline: u64 },
+    Active(Active),
+    Draining { deadline: u64 },
+}
+
+struct Active {
+    interval: u64,
+    timeout: u64,
+    next_beat: u64,
+    silent_at: u64,
+    sequence: u64,
+}
+
+/// The session's state.
+pub(crate) struct Machine {
+    register: Register,
+    addresses: VecDeque<String>,
+    backoff: Backoff,
+    fence: Fence,
+    state: State,
+}
+
+impl Machine {
+    /// A session that dials at its first tick. `addresses` holds one at least; they are tried in turn.
+    pub(crate) fn new(register: Register, addresses: Vec<String>, backoff: Backoff) -> Self {
+        Self {
+            register,
+            addresses: addresses.into(),
+            backoff,
+            fence: Fence::default(),
+            state: State::Waiting { until: 0 },
+        }
+    }
+
+    /// When the next [`Event::Tick`] is due, in the milliseconds of `now`.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        match &self.state {
+            State::Waiting { until } => Some(*until),
+            State::Dialling => None,
+            State::Registering { deadline } | State::Draining { deadline } => Some(*deadline),
+            State::Active(active) => Some(active.next_beat.min(active.silent_at)),
+        }
+    }
+
+    /// Whether the JobManager hears what is sent.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.state, State::Active(_))
+    }
+
+    /// The leader that is obeyed.
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
+        self.fence.epoch()
+    }
+
+    /// Takes an event at `now`, in milliseconds that never go back.
+    pub(crate) fn handle(&mut self, event: Event, now: u64) -> Vec<Action> {
+        match (event, &mut self.state) {
+            (Event::Tick, _) => self.tick(now),
+            (Event::Opened, State::Dialling) => {
+                self.state = State::Registering { deadline: after(now, REGISTRATION_TIMEOUT) };
+                vec![self.send(task_manager_message::Body::Register(self.register.clone()))]
+            }
+            (Event::Ended(reason), _) => self.lose(now, &reason),
+            (Event::Received(message), State::Registering { .. } | State::Active(_)) => {
+                self.receive(*message, now).unwrap_or_else(|error| self.lose(now, &error.chain()))
+            }
+            (Event::TaskState(state), State::Active(_)) => {
+                vec![self.send(task_manager_message::Body::TaskState(*state))]
+            }
+            (Event::Metrics(report), State::Active(_)) => {
+                vec![self.send(task_manager_message::Body::Metrics(*report))]
+            }
+            (Event::Drained, State::Draining { .. }) => {
+                self.wait(now);
+                Vec::new()
+            }
+            // What is told to nobody, and what comes of a stream that was given up.
+            (
+                Event::Opened | Event::Received(_) | Event::TaskState(_) | Event::Metrics(_) | Event::Drained,
+                _,
+            ) => Vec::new(),
+        }
+    }
+
+    fn tick(&mut self, now: u64) -> Vec<Action> {
+        match &mut self.state {
+            State::Waiting { until } if now >= *until => {
+                self.state = State::Dialling;
+                self.addresses.rotate_left(1);
+                let address = self.addresses.back().cloned().unwrap_or_default();
+                vec![Action::Dial(address)]
+            }
+            State::Registering { deadline } if now >= *deadline => {
+                self.lose(now, "the JobManager doesn't answer the registration")
+            }
+            State::Draining { deadline } if now >= *deadline => {
+                self.state = State::Draining { deadline: after(now, DRAIN_TIMEOUT) };
+                vec![Action::GiveUp(Error::internal(format!(
+                    "tasks of a lost session still run {} s after their cancellation: a slot's thread hangs, and only a new \
+                     process helps",
+                    DRAIN_TIMEOUT.as_secs()
+                )))]
+            }
+            State::Active(active) if now >= active.silent_at => {
+                let reason = format!("the JobManager has been silent for {} ms", active.timeout);
+                self.lose(now, &reason)
+            }
+            State::Active(active) if now >= active.next_beat => {
+                active.next_beat = now.saturating_add(active.interval);
+                active.sequence += 1;
+                let sequence = active.sequence;
+                vec![self.send(task_manager_message::Body::Heartbeat(TaskManagerHeartbeat { sequence }))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The stream is gone or must go.
+    fn lose(&mut self, now: u64, reason: &str) -> Vec<Action> {
+        match &self.state {
+            State::Active(_) => {
+                tracing::warn!(reason, "the session with the JobManager is lost; all tasks are cancelled");
+                self.state = State::Draining { deadline: after(now, DRAIN_TIMEOUT) };
+                vec![Action::Close, Action::Drain]
+            }
+            State::Dialling | State::Registering { .. } => {
+                tracing::warn!(reason, "can't register with the JobManager; trying again");
+                self.wait(now);
+                vec![Action::Close]
+            }
+            State::Waiting { .. } | State::Draining { .. } => Vec::new(),
+        }
+    }
+
+    fn wait(&mut self, now: u64) {
+        self.state = State::Waiting { until: after(now, self.backoff.next()) };
+    }
+
+    fn receive(&mut self, message: JobManagerMessage, now: u64) -> Result<Vec<Action>> {
+        use job_manager_message::Body;
+        let epoch = LeaderEpoch(message.leader_epoch);
+        let body = message.body.ok_or_else(|| malformed("a message without a body"))?;
+        let active = match (&mut self.state, body) {
+            (_, Body::Refused(refused)) => {
+                return Err(Error::new(
+                    Code::Fenced,
+                    format!("the JobManager refuses this TaskManager: {}", refused.reason),
+                ));
+            }
+            (State::Registering { .. }, Body::Registered(registered)) => {
+                return self.activate(epoch, registered, now);
+            }
+            (State::Active(active), body) => (active, body),
+            _ => return Err(malformed("a command before the registration was answered")),
+        };
+        let (active, body) = active;
+        if !self.fence.is_leader(epoch) {
+            tracing::warn!(%epoch, leader = %self.fence.epoch(), "dropped a message of another leader");
+            return Ok(Vec::new());
+        }
+        active.silent_at = now.saturating_add(active.timeout);
+        match body {
+            Body::Registered(_) => Err(malformed("a second answer to the registration")),
+            Body::Refused(_) | Body::Heartbeat(_) => Ok(Vec::new()),
+            Body::Deploy(deploy) => self.deploy(deploy),
+            Body::Cancel(cancel) => self.cancel(&cancel),
+        }
+    }
+
+    fn activate(&mut self, epoch: LeaderEpoch, registered: Registered, now: u64) -> Result<Vec<Action>> {
+        let Registered { heartbeat_interval_millis: interval, heartbeat_timeout_millis: timeout } =
+            registered;
+        let longest = LONGEST_HEARTBEAT.as_millis() as u64;
+        if interval == 0 || timeout <= interval || timeout > longest {
+            return Err(malformed(&format!("heartbeats every {interval} ms with a timeout of {timeout} ms")));
+        }
+        self.fence.follow(epoch)?;
+        self.backoff.reset();
+        tracing::info!(%epoch, "registered with the JobManager");
+        self.state = State::Active(Active {
+            interval,
+            timeout,
+            next_beat: now.saturating_add(interval),
+            silent_at: now.saturating_add(timeout),
+            sequence: 0,
+        });
+        Ok(Vec::new())
+    }
+
+    fn deploy(&mut self, deploy: DeployTasks) -> Result<Vec<Action>> {
+        let (job, attempt) = job_attempt(&deploy.job_id, deploy.attempt)?;
+        if let Err(error) = self.fence.deploy(job, attempt) {
+            tracing::warn!(%job, %attempt, error = error.message(), "refused a deployment");
+            return Ok(Vec::new());
+        }
+        Ok(vec![Action::Deploy(job, attempt, Box::new(deploy))])
+    }
+
+    fn cancel(&mut self, cancel: &CancelTasks) -> Result<Vec<Action>> {
+        let (job, attempt) = job_attempt(&cancel.job_id, cancel.attempt)?;
+        self.fence.cancel(job, attempt);
+        Ok(vec![Action::Cancel(job, attempt)])
+    }
+
+    fn send(&self, body: task_manager_message::Body) -> Action {
+        Action::Send(Box::new(TaskManagerMessage { leader_epoch: self.fence.epoch().0, body: Some(body) }))
+    }
+}
+
+fn job_attempt(job: &[u8], attempt: u32) -> Result<(JobId, Attempt)> {
+    let job = JobId::try_from_slice(job)?;
+    if attempt == 0 {
+        return Err(malformed("attempt 0, where attempts are counted from 1"));
+    }
+    Ok((job, Attempt(attempt)))
+}
+
+fn malformed(what: &str) -> Error {
+    Error::new(Code::MalformedMessage, format!("the JobManager sent {what}"))
+}
+
+fn after(now: u64, wait: Duration) -> u64 {
+    now.saturating_add(wait.as_millis() as u64)
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

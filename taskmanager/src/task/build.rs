@@ -1,0 +1,195 @@
+//! Makes a task from its part of the job graph, on its slot's thread.
+//!
+//! Everything that can travel between threads, partitions and gates above all, is in the [`Blueprint`]; readers, operators and
+//! writers, which can't, are made here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use weir_api::clock::Clock;
+use weir_api::config::{Configuration, options};
+use weir_api::connector::ConnectorRegistry;
+use weir_api::error::Code;
+use weir_api::graph::{JobGraph, JobVertex, OperatorNode};
+use weir_api::id::ExecutionId;
+use weir_api::operator::{Operator, OperatorContext};
+use weir_api::sink::{SinkWriter, WriterContext};
+use weir_api::source::ReaderContext;
+use weir_api::{Error, Result, schema};
+use weir_operators::WatermarkGenerator;
+use weir_proto::v1::operator_spec::Kind;
+use weir_proto::v1::{SinkSpec, SourceSpec, Split, TableSpec};
+
+use super::chain::{Chain, OUTPUT_LIMIT};
+use super::driver::{self, Driver};
+use super::head::Head;
+use super::inlet::Inlet;
+use super::metrics::TaskMetrics;
+use super::reader::Reader;
+use super::tail::{Exit, Tail};
+use crate::network::{InputGate, ResultPartition};
+use crate::slot::Turn;
+
+/// Longer timeouts are as good as none.
+const LONGEST_BUFFER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What the tasks of a process have in common.
+pub(crate) struct Environment {
+    pub(crate) registry: ConnectorRegistry,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where sources and sinks do their I/O.
+    pub(crate) io: tokio::runtime::Handle,
+    /// What one source may read ahead.
+    pub(crate) read_ahead_bytes: usize,
+}
+
+/// A task as it travels to its slot.
+pub(crate) struct Blueprint {
+    pub(crate) id: ExecutionId,
+    pub(crate) graph: Arc<JobGraph>,
+    pub(crate) splits: Vec<Split>,
+    /// One for each edge out of the vertex.
+    pub(crate) partitions: Vec<ResultPartition>,
+    /// One for each input of the vertex.
+    pub(crate) gates: Vec<InputGate>,
+    pub(crate) metrics: Arc<TaskMetrics>,
+}
+
+/// A blueprint that is being built.
+struct Site<'a> {
+    id: ExecutionId,
+    vertex: &'a JobVertex,
+    graph: &'a JobGraph,
+    metrics: &'a Arc<TaskMetrics>,
+    environment: &'a Environment,
+    state_limit_bytes: u64,
+}
+
+impl Blueprint {
+    /// Makes and opens reader, operators and writer.
+    pub(crate) fn build(self, turn: Turn, environment: &Environment) -> Result<Driver> {
+        let Self { id, graph, splits, partitions, gates, metrics } = self;
+        let missing = || Error::internal(format!("{id}: a job graph of {} vertices", graph.vertices().len()));
+        let vertex = graph.vertices().get(id.vertex.0 as usize).ok_or_else(missing)?;
+        let pairs = graph.config().iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let (config, _) = Configuration::from_pairs(pairs)?;
+        let state_limit_bytes = config.get(&options::STATE_LIMIT).0;
+        let site = Site { id, vertex, graph: &graph, metrics: &metrics, environment, state_limit_bytes };
+        let (head, exit, operators) = site.split_chain()?;
+        let mut input = site.input_schema();
+        let head = match head {
+            Some((node, spec)) => {
+                input.clone_from(&node.output_schema);
+                Head::Reader(Box::new(site.reader(node, spec, splits)?))
+            }
+            None => Head::Inlet(Inlet::new(gates)),
+        };
+        let mut stages = Vec::with_capacity(operators.len());
+        for (position, node) in operators {
+            stages.push((node.name.clone(), site.operator(position, node, input)?));
+            input = node.output_schema.clone();
+        }
+        let exit = match exit {
+            Some((position, node, spec)) => Exit::Sink(site.writer(position, node, spec)?),
+            None => Exit::Partitions(partitions),
+        };
+        let tail = Tail::new(exit, Arc::clone(&metrics));
+        Ok(Driver::new(driver::Parts {
+            head,
+            chain: Chain::new(stages, OUTPUT_LIMIT),
+            tail,
+            turn,
+            metrics,
+            clock: Arc::clone(&environment.clock),
+            buffer_timeout: config.get(&options::BUFFER_TIMEOUT).min(LONGEST_BUFFER_TIMEOUT),
+        }))
+    }
+}
+
+/// The source at the head, if there is one; the sink at the end, if there is one; the operators between them.
+type Parts<'a> = (
+    Option<(&'a OperatorNode, &'a SourceSpec)>,
+    Option<(usize, &'a OperatorNode, &'a SinkSpec)>,
+    Vec<(usize, &'a OperatorNode)>,
+);
+
+impl<'a> Site<'a> {
+    fn split_chain(&self) -> Result<Parts<'a>> {
+        let (mut head, mut exit, mut operators) = (None, None, Vec::new());
+        for (position, node) in self.vertex.chain.iter().enumerate() {
+            match node.spec.kind.as_ref() {
+                Some(Kind::Source(spec)) => head = Some((node, spec)),
+                Some(Kind::Sink(spec)) => exit = Some((position, node, spec)),
+                _ => operators.push((position, node)),
+            }
+        }
+        Ok((head, exit, operators))
+    }
+
+    /// What comes in from other tasks; several edges of one input carry the same.
+    fn input_schema(&self) -> Option<SchemaRef> {
+        let (_, edge) = self.graph.inputs(self.id.vertex.0 as usize).min_by_key(|(_, edge)| edge.input)?;
+        self.graph.vertices().get(edge.source)?.output_schema().cloned()
+    }
+
+    fn reader(&self, node: &OperatorNode, spec: &SourceSpec, splits: Vec<Split>) -> Result<Reader> {
+        let Environment { registry, clock, io, read_ahead_bytes } = self.environment;
+        let source = registry.source(table(node, spec.table.as_ref())?)?;
+        let projected_schema = schema::decode(&spec.projected_schema)?;
+        let generator = spec
+            .watermark
+            .as_ref()
+            .map(|spec| WatermarkGenerator::new(spec, &projected_schema, splits.len(), clock.unix_millis()));
+        let context = ReaderContext {
+            projected_schema: Arc::clone(&projected_schema),
+            filters: spec.filters.clone(),
+            subtask: self.id.subtask.0,
+            parallelism: self.vertex.parallelism,
+            read_ahead_bytes: *read_ahead_bytes,
+            io: io.clone(),
+            clock: Arc::clone(clock),
+            metrics: self.metrics.operator(0),
+        };
+        Ok(Reader::new(source.reader(context, splits)?, generator.transpose()?, Arc::clone(clock)))
+    }
+
+    fn operator(
+        &self,
+        position: usize,
+        node: &OperatorNode,
+        input: Option<SchemaRef>,
+    ) -> Result<Box<dyn Operator>> {
+        let mut operator = weir_operators::create(node, input)?;
+        let context = OperatorContext {
+            uid: node.uid.clone(),
+            subtask: self.id.subtask.0,
+            parallelism: self.vertex.parallelism,
+            key_groups: self.graph.key_groups(self.id.vertex.0 as usize, self.id.subtask.0),
+            max_parallelism: self.graph.max_parallelism(),
+            state_limit_bytes: self.state_limit_bytes,
+            metrics: self.metrics.operator(position),
+        };
+        operator
+            .open(&context)
+            .map_err(|error| error.context(format_args!("open operator '{}'", node.name)))?;
+        Ok(operator)
+    }
+
+    fn writer(&self, position: usize, node: &OperatorNode, spec: &SinkSpec) -> Result<Box<dyn SinkWriter>> {
+        let sink = self.environment.registry.sink(table(node, spec.table.as_ref())?)?;
+        sink.writer(WriterContext {
+            job: self.id.job,
+            attempt: self.id.attempt,
+            uid: node.uid.as_str().to_owned(),
+            subtask: self.id.subtask.0,
+            parallelism: self.vertex.parallelism,
+            io: self.environment.io.clone(),
+            metrics: self.metrics.operator(position),
+        })
+    }
+}
+
+fn table<'a>(node: &OperatorNode, table: Option<&'a TableSpec>) -> Result<&'a TableSpec> {
+    table.ok_or_else(|| Error::new(Code::MalformedMessage, format!("operator '{}' has no table", node.name)))
+}

@@ -1,0 +1,103 @@
+//! Where a chain's elements come from when its head is a source: the reader's records, and the watermarks made of them.
+//!
+//! Invariant: a watermark comes right behind the batch that advanced it, so the same splits give the same stream; the last
+//! element before the end of input is [`Watermark::MAX`]. Time only decides which splits are idle.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use weir_api::clock::Clock;
+use weir_api::element::StreamElement;
+use weir_api::source::{SourceEvent, SourceReader};
+use weir_api::watermark::Watermark;
+use weir_api::{Batch, Error, Result};
+use weir_operators::WatermarkGenerator;
+
+/// A source as the head of a task.
+pub(crate) struct Reader {
+    reader: Box<dyn SourceReader>,
+    /// None: the table has no watermark.
+    generator: Option<WatermarkGenerator>,
+    clock: Arc<dyn Clock>,
+    /// What comes next, before the reader is asked again.
+    pending: VecDeque<StreamElement>,
+    ended: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        reader: Box<dyn SourceReader>,
+        generator: Option<WatermarkGenerator>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { reader, generator, clock, pending: VecDeque::new(), ended: false }
+    }
+
+    /// The next element.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamElement>> {
+        loop {
+            if let Some(element) = self.pending.pop_front() {
+                return Poll::Ready(Ok(element));
+            }
+            if self.ended {
+                return Poll::Ready(Err(Error::internal("a source is read after its end")));
+            }
+            match ready!(self.reader.poll_next(cx)) {
+                Some(event) => self.take(event?)?,
+                None => {
+                    self.ended = true;
+                    self.pending.push_back(StreamElement::Watermark(Watermark::MAX));
+                    self.pending.push_back(StreamElement::EndOfInput);
+                }
+            }
+        }
+    }
+
+    /// Looks which splits have become idle.
+    pub(crate) fn on_time(&mut self) {
+        if !self.ended {
+            self.advance(None);
+        }
+    }
+
+    /// When [`Reader::on_time`] is due, in milliseconds since 1970.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        self.generator.as_ref().filter(|_| !self.ended).and_then(WatermarkGenerator::next_timeout)
+    }
+
+    fn take(&mut self, event: SourceEvent) -> Result<()> {
+        match event {
+            SourceEvent::Records { split, records } => {
+                if records.num_rows() == 0 {
+                    return Ok(());
+                }
+                if let Some(generator) = &mut self.generator {
+                    generator.on_records(split, &records, self.clock.unix_millis())?;
+                }
+                self.advance(Some(Batch::new(records)));
+            }
+            SourceEvent::SplitFinished { split } => {
+                if let Some(generator) = &mut self.generator {
+                    generator.on_finished(split)?;
+                }
+                self.advance(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues the end of idleness, the batch, the watermark behind it, the beginning of idleness.
+    fn advance(&mut self, batch: Option<Batch>) {
+        let now = self.clock.unix_millis();
+        let change = self.generator.as_mut().map(|generator| generator.poll(now)).unwrap_or_default();
+        if change.idle == Some(false) {
+            self.pending.push_back(StreamElement::Active);
+        }
+        self.pending.extend(batch.map(StreamElement::Batch));
+        self.pending.extend(change.watermark.map(StreamElement::Watermark));
+        if change.idle == Some(true) {
+            self.pending.push_back(StreamElement::Idle);
+        }
+    }
+}
