@@ -1,0 +1,145 @@
+//! DataFusion's errors as ours: what was wrong, where in the text, what may have been meant.
+//!
+//! Nothing of DataFusion's reaches a user without a sentence that explains it. Its errors carry a place only where a column or
+//! table was looked up; the caller lends the others the place of their statement.
+
+use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
+use weir_api::connector::nearest;
+use weir_api::error::Code;
+
+use crate::error::SqlError;
+use crate::statement::Position;
+
+/// The most columns that a message lists.
+const MAX_LISTED: usize = 12;
+
+/// An error of ours on its way through DataFusion.
+pub(super) fn placed(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// `; did you mean 'x'?`, or nothing.
+pub(super) fn nearest_column<'a>(name: &str, columns: impl Iterator<Item = &'a str>) -> String {
+    nearest(name, columns).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
+}
+
+/// The error of planning a query that begins at `query`.
+pub(super) fn planning_error(error: &DataFusionError, query: Position) -> SqlError {
+    let place = error.diagnostic().and_then(place_of).unwrap_or(query);
+    translate(error, error.diagnostic(), place)
+}
+
+fn place_of(diagnostic: &Diagnostic) -> Option<Position> {
+    let span = diagnostic.span.or_else(|| diagnostic.notes.iter().find_map(|note| note.span))?;
+    (span.start.line > 0).then_some(Position { line: span.start.line, column: span.start.column.max(1) })
+}
+
+fn translate(error: &DataFusionError, diagnostic: Option<&Diagnostic>, place: Position) -> SqlError {
+    match error {
+        DataFusionError::Diagnostic(_, inner) => translate(inner, diagnostic, place),
+        DataFusionError::Context(_, inner) => translate(inner, diagnostic, place),
+        DataFusionError::Shared(inner) => translate(inner, diagnostic, place),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(first) => {
+                let own = first.diagnostic().or(diagnostic);
+                translate(first, own, own.and_then(place_of).unwrap_or(place))
+            }
+            None => SqlError::at(Code::Internal, place, "planning failed without a reason"),
+        },
+        DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(ours) => SqlError::at(ours.code(), ours.position().unwrap_or(place), ours.message()),
+            None => SqlError::at(Code::Internal, place, format!("the query can't be planned: {inner}")),
+        },
+        DataFusionError::SchemaError(schema_error, _) => schema_problem(schema_error, place),
+        DataFusionError::NotImplemented(what) => {
+            let message = format!("the query uses something that isn't supported: {}", first_sentence(what));
+            SqlError::at(Code::Unsupported, place, message)
+        }
+        DataFusionError::Plan(what) => plan_problem(what, diagnostic, place),
+        DataFusionError::ArrowError(what, _) => {
+            SqlError::at(Code::SqlType, place, format!("a constant of the query can't be computed: {what}"))
+        }
+        DataFusionError::Execution(what) => {
+            SqlError::at(Code::SqlType, place, format!("a constant of the query can't be computed: {what}"))
+        }
+        other => {
+            let message =
+                format!("the query can't be planned, though it should be: {}", other.strip_backtrace());
+            SqlError::at(Code::Internal, place, message)
+        }
+    }
+}
+
+fn schema_problem(error: &SchemaError, place: Position) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => unknown_column(field, valid_fields, place),
+        SchemaError::AmbiguousReference { field } => SqlError::at(
+            Code::SqlUnknownName,
+            place_of_column(field).unwrap_or(place),
+            format!(
+                "the column '{}' could be of several tables: write its table's name before it",
+                field.name
+            ),
+        ),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => SqlError::at(
+            Code::SqlUnknownName,
+            place,
+            format!("two columns are called '{name}': give one of them another name with AS"),
+        ),
+    }
+}
+
+fn place_of_column(column: &Column) -> Option<Position> {
+    let start = column.spans().first()?.start;
+    (start.line > 0).then_some(Position { line: start.line, column: start.column.max(1) })
+}
+
+fn unknown_column(column: &Column, valid: &[Column], place: Position) -> SqlError {
+    let names: Vec<&str> = valid.iter().map(|valid| valid.name.as_str()).collect();
+    let mut message = format!("there is no column '{}'", column.flat_name().replace('"', ""));
+    let hint = nearest_column(&column.name, names.iter().copied());
+    if hint.is_empty() && !names.is_empty() {
+        let listed = names.get(..MAX_LISTED).unwrap_or(&names).join(", ");
+        let rest = if names.len() > MAX_LISTED { ", …" } else { "" };
+        message.push_str(&format!("; there are: {listed}{rest}"));
+    }
+    message.push_str(&hint);
+    SqlError::at(Code::SqlUnknownName, place_of_column(column).unwrap_or(place), message)
+}
+
+fn plan_problem(what: &str, diagnostic: Option<&Diagnostic>, place: Position) -> SqlError {
+    if let Some(name) = between(what, "Invalid function '", "'") {
+        let mut message = format!("there is no function '{}'", name.to_uppercase());
+        if let Some(near) = between(what, "Did you mean '", "'") {
+            message.push_str(&format!("; did you mean '{}'?", near.to_uppercase()));
+        }
+        return SqlError::at(Code::SqlUnknownName, place, message);
+    }
+    if what.contains("GROUP BY") {
+        let column = between(what, "column \"", "\"").or_else(|| between(what, "column '", "'"));
+        let subject = column.map_or_else(|| "a column".to_owned(), |name| format!("the column '{name}'"));
+        let message = format!(
+            "{subject} is neither grouped nor aggregated: add it to GROUP BY or put it into an aggregate function"
+        );
+        return SqlError::at(Code::SqlType, place, message);
+    }
+    let detail = diagnostic.map(|diagnostic| {
+        let notes: Vec<&str> = diagnostic.notes.iter().map(|note| note.message.as_str()).collect();
+        if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) }
+    });
+    let message =
+        format!("the query doesn't fit together: {}{}", what.trim_end(), detail.unwrap_or_default());
+    SqlError::at(Code::SqlType, place, message)
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(inside, _)| inside)
+}
+
+/// Without the debugging print of syntax trees that some of DataFusion's messages end with.
+fn first_sentence(what: &str) -> &str {
+    let end = what.find(" { ").or_else(|| what.find(['{', '\n'])).unwrap_or(what.len());
+    what.get(..end).unwrap_or(what).trim_end()
+}

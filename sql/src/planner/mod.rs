@@ -1,0 +1,163 @@
+//! The streaming planner: inserts become a job graph.
+//!
+//! In this order: resolve names (DataFusion over our catalog, [`context`]), type by Flink's rules ([`typing`]), optimise
+//! ([`optimizer`]), lower to streaming nodes ([`lower`], [`scan`], [`aggregate`], [`sink`]), keep what is needed ([`prune`]),
+//! make operators with specs and uids ([`operators`], [`uid`], [`expressions`]), chain them ([`job`]). It decides what can run
+//! on an unbounded stream and refuses the rest with the reason; it knows connectors as traits only and computes nothing.
+
+mod aggregate;
+mod calc;
+mod config;
+mod context;
+mod decimal;
+mod errors;
+mod expressions;
+mod functions;
+mod job;
+mod lower;
+mod names;
+mod normalise;
+mod operators;
+mod optimizer;
+mod paths;
+mod predicates;
+mod prune;
+mod pull_up;
+mod refuse;
+mod relation;
+mod scan;
+mod sink;
+mod specs;
+mod stream;
+mod table;
+mod typing;
+mod uid;
+mod window_node;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use datafusion::logical_expr::LogicalPlan;
+use weir_api::config::Configuration;
+use weir_api::error::Error;
+use weir_api::graph::JobGraph;
+use weir_api::id::OperatorUid;
+
+use self::config::PlannerConfig;
+use self::context::Planning;
+use self::errors::planning_error;
+use self::job::{Layout, job_graph, layout};
+use self::operators::operators_of;
+use self::stream::{Kind, NodeId, Scan, StreamPlan};
+use self::uid::uids_of;
+use crate::catalog::Session;
+use crate::error::SqlResult;
+use crate::statement::{Insert, Query};
+
+/// Plans inserts as one job. `base` is the configuration that the session's own SETs are laid over.
+pub fn plan_job(inserts: &[Insert], session: &Session, base: &Configuration) -> SqlResult<JobGraph> {
+    let config = configuration(session, base)?;
+    let planned = plan_inserts(inserts, session, &config)?;
+    let layout = layout(operators_of(&planned.stream, &config)?, &config)?;
+    Ok(job_graph(layout, config)?)
+}
+
+/// A plan on its way, for EXPLAIN.
+pub(crate) struct Explained {
+    /// The optimised logical plans, each with the name of its sink.
+    pub logical: Vec<(Option<String>, LogicalPlan)>,
+    /// What would run.
+    pub layout: Layout,
+    /// The sources' watermarks.
+    pub watermarks: HashMap<OperatorUid, String>,
+}
+
+/// Plans inserts as [`plan_job`] does, and tells what it did.
+pub(crate) fn explain_inserts(
+    inserts: &[Insert],
+    session: &Session,
+    base: &Configuration,
+) -> SqlResult<Explained> {
+    let config = configuration(session, base)?;
+    let planned = plan_inserts(inserts, session, &config)?;
+    let layout = layout(operators_of(&planned.stream, &config)?, &config)?;
+    Ok(Explained { logical: planned.logical, layout, watermarks: watermarks(&planned.stream)? })
+}
+
+/// Plans a query that has no sink.
+pub(crate) fn explain_query(query: &Query, session: &Session, base: &Configuration) -> SqlResult<Explained> {
+    let config = configuration(session, base)?;
+    let planning = Planning::new(session, &config);
+    let mut stream = StreamPlan::new(planning.options());
+    let (logical, root) = plan_query(&planning, &mut stream, query)?;
+    stream.roots.push(root);
+    let stream = prune::prune(&stream)?;
+    let layout = layout(operators_of(&stream, &config)?, &config)?;
+    Ok(Explained { logical: vec![(None, logical)], layout, watermarks: watermarks(&stream)? })
+}
+
+fn watermarks(plan: &StreamPlan) -> SqlResult<HashMap<OperatorUid, String>> {
+    let mut watermarks = HashMap::new();
+    for (node, uid) in plan.nodes.iter().zip(uids_of(plan)?) {
+        if let Kind::Scan(Scan { watermark: Some(expression), .. }) = &node.kind {
+            watermarks.insert(uid.operator()?, names::expression_text(expression));
+        }
+    }
+    Ok(watermarks)
+}
+
+struct Planned {
+    logical: Vec<(Option<String>, LogicalPlan)>,
+    stream: StreamPlan,
+}
+
+fn plan_inserts(inserts: &[Insert], session: &Session, config: &PlannerConfig) -> SqlResult<Planned> {
+    let planning = Planning::new(session, config);
+    let mut stream = StreamPlan::new(planning.options());
+    let mut logical = Vec::with_capacity(inserts.len());
+    for insert in inserts {
+        let table = session.resolve_sink(&insert.table)?;
+        // The connector says whether it can be written to at all.
+        session
+            .registry()
+            .sink(&table.spec)
+            .map_err(|error| crate::error::SqlError::from(error).or_at(insert.table.position))?;
+        let (plan, query) = plan_query(&planning, &mut stream, &insert.query)?;
+        let sink = sink::lower_sink(&mut stream, insert, table, query)
+            .map_err(|error| error.or_at(insert.position))?;
+        stream.roots.push(sink);
+        logical.push((Some(table.spec.name.clone()), plan));
+    }
+    if stream.roots.is_empty() {
+        return Err(Error::internal("a job without an INSERT").into());
+    }
+    Ok(Planned { logical, stream: prune::prune(&stream)? })
+}
+
+fn plan_query(
+    planning: &Planning<'_>,
+    stream: &mut StreamPlan,
+    query: &Query,
+) -> SqlResult<(LogicalPlan, NodeId)> {
+    let at_query = |error: datafusion::common::DataFusionError| planning_error(&error, query.position);
+    let resolved = planning.resolve(query)?;
+    let typed = typing::coerce(resolved).map_err(at_query)?;
+    let optimised = optimizer::optimize(typed, &planning.options()).map_err(at_query)?;
+    let node = lower::lower(stream, &optimised).map_err(|error| error.or_at(query.position))?;
+    Ok((optimised, node))
+}
+
+fn configuration(session: &Session, base: &Configuration) -> SqlResult<PlannerConfig> {
+    let mut all = base.clone();
+    let pairs = session.config().iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let (own, _) = Configuration::from_pairs(pairs)?;
+    all.merge(&own);
+    Ok(PlannerConfig::new(&all)?)
+}
+
+/// A pushed-down predicate, as plans show it.
+pub(crate) fn predicate_text(predicate: &weir_proto::v1::Predicate) -> String {
+    predicates::text_of(predicate)
+}

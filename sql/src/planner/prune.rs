@@ -1,0 +1,195 @@
+//! Keeps of a plan what its roots need: nodes, columns, fields of structs, watermarks.
+//!
+//! Needs go from the roots to the sources; then the plan is built again from the sources on, so that every schema is that of
+//! what is really there. Expressions name columns and fields, so they stay right. Watermarks are made only where a window waits
+//! for them: elsewhere they would cost a column.
+
+use weir_api::error::{Error, Result};
+
+use super::paths::{Need, Needs};
+use super::stream::{Aggregate, Item, Kind, Node, NodeId, Scan, Span, StreamPlan};
+
+/// The plan without what no root needs.
+pub(super) fn prune(plan: &StreamPlan) -> Result<StreamPlan> {
+    let needs = Requirements::of(plan)?;
+    let mut pruned = StreamPlan::new(plan.options.clone());
+    let mut moved: Vec<Option<NodeId>> = vec![None; plan.nodes.len()];
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let Some(need) = needs.nodes.get(index).and_then(Option::as_ref) else { continue };
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|input| {
+                moved
+                    .get(input.0)
+                    .copied()
+                    .flatten()
+                    .ok_or_else(|| Error::internal("a node before its input"))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let id = rebuild(&mut pruned, node, need, inputs)?;
+        if let Some(slot) = moved.get_mut(index) {
+            *slot = Some(id);
+        }
+    }
+    pruned.roots = plan.roots.iter().filter_map(|root| moved.get(root.0).copied().flatten()).collect();
+    Ok(pruned)
+}
+
+/// What is needed of one node.
+#[derive(Clone, Default)]
+struct Requirement {
+    columns: Needs,
+    /// Whether somebody waits for its watermark.
+    watermark: bool,
+}
+
+struct Requirements {
+    /// `None` for nodes that no root reads.
+    nodes: Vec<Option<Requirement>>,
+}
+
+impl Requirements {
+    fn of(plan: &StreamPlan) -> Result<Self> {
+        let mut this = Self { nodes: vec![None; plan.nodes.len()] };
+        for root in &plan.roots {
+            let mut requirement = Requirement::default();
+            let schema = &plan.node(*root)?.schema;
+            schema.fields().iter().for_each(|field| requirement.columns.add(field.name(), &Need::All));
+            this.add(*root, &requirement);
+        }
+        for (index, node) in plan.nodes.iter().enumerate().rev() {
+            let Some(need) = this.nodes.get(index).cloned().flatten() else { continue };
+            for input in &node.inputs {
+                this.add(*input, &input_requirement(node, plan.node(*input)?, &need));
+            }
+        }
+        Ok(this)
+    }
+
+    fn add(&mut self, node: NodeId, requirement: &Requirement) {
+        if let Some(slot) = self.nodes.get_mut(node.0) {
+            let slot = slot.get_or_insert_default();
+            slot.columns.merge(&requirement.columns);
+            slot.watermark |= requirement.watermark;
+        }
+    }
+}
+
+/// What a node needs of its input, for what is needed of itself.
+fn input_requirement(node: &Node, input: &Node, need: &Requirement) -> Requirement {
+    let mut columns = Needs::default();
+    let mut watermark = need.watermark;
+    match &node.kind {
+        Kind::Scan(_) => {}
+        Kind::Sink(_) => input.schema.fields().iter().for_each(|field| columns.add(field.name(), &Need::All)),
+        // Whole columns: one input may compute a struct that another reads.
+        Kind::Union => {
+            let needed = node.schema.fields().iter().filter(|field| need.columns.get(field.name()).is_some());
+            needed.for_each(|field| columns.add(field.name(), &Need::All));
+        }
+        Kind::Calc(calc) => {
+            calc.predicate.iter().for_each(|predicate| columns.add_expression(predicate));
+            for item in &calc.projection {
+                if let Some(of_column) = need.columns.get(&item.name) {
+                    columns.add_result(&item.expression, of_column);
+                }
+            }
+        }
+        Kind::Window(window) => {
+            watermark = true;
+            columns.add(&window.time, &Need::All);
+            for field in input.schema.fields() {
+                if let Some(of_column) = need.columns.get(field.name()) {
+                    columns.add(field.name(), of_column);
+                }
+            }
+        }
+        Kind::Aggregate(aggregate) => {
+            watermark = aggregate.span != Span::EndOfInput;
+            columns_of_aggregate(aggregate).for_each(|column| columns.add(column, &Need::All));
+        }
+    }
+    Requirement { columns, watermark }
+}
+
+/// The input columns that an aggregation reads.
+fn columns_of_aggregate(aggregate: &Aggregate) -> impl Iterator<Item = &str> {
+    let of_span = match &aggregate.span {
+        Span::Window { time, .. } => vec![time],
+        Span::Attached { start, end } => vec![start, end],
+        Span::EndOfInput => Vec::new(),
+    };
+    let of_calls = aggregate.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
+    aggregate.keys.iter().chain(of_calls).chain(of_span).map(String::as_str)
+}
+
+fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<NodeId>) -> Result<NodeId> {
+    let one = || match inputs.as_slice() {
+        [input] => Ok(*input),
+        _ => Err(Error::internal("a node with several inputs where one belongs")),
+    };
+    match &node.kind {
+        Kind::Scan(scan) => plan.add(Kind::Scan(narrow_scan(scan, need)), inputs),
+        Kind::Calc(calc) => {
+            let needed = |item: &&Item| need.columns.get(&item.name).is_some();
+            let mut items: Vec<Item> = calc.projection.iter().filter(needed).cloned().collect();
+            // COUNT(*) reads no column, but it reads rows.
+            if items.is_empty() {
+                items.extend(cheapest(&calc.projection).cloned());
+            }
+            plan.calc(one()?, calc.predicate.clone(), items)
+        }
+        Kind::Union => {
+            let inputs = same_columns(plan, node, need, inputs)?;
+            plan.add(Kind::Union, inputs)
+        }
+        Kind::Window(_) | Kind::Aggregate(_) | Kind::Sink(_) => plan.add(node.kind.clone(), inputs),
+    }
+}
+
+/// The item whose column is the smallest to carry.
+fn cheapest(items: &[Item]) -> Option<&Item> {
+    items.iter().find(|item| item.plain().is_some()).or_else(|| items.first())
+}
+
+/// All inputs of a union with the same columns: some nodes can't leave columns out by themselves.
+fn same_columns(
+    plan: &mut StreamPlan,
+    node: &Node,
+    need: &Requirement,
+    inputs: Vec<NodeId>,
+) -> Result<Vec<NodeId>> {
+    let mut kept: Vec<&str> = node
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .filter(|name| need.columns.get(name).is_some())
+        .collect();
+    if kept.is_empty() {
+        kept.extend(node.schema.fields().first().map(|field| field.name().as_str()));
+    }
+    inputs
+        .into_iter()
+        .map(|input| plan.calc(input, None, kept.iter().map(|name| Item::column(name)).collect()))
+        .collect()
+}
+
+fn narrow_scan(scan: &Scan, need: &Requirement) -> Scan {
+    let watermark = scan.watermark.clone().filter(|_| need.watermark);
+    let mut columns = need.columns.clone();
+    watermark.iter().for_each(|expression| columns.add_expression(expression));
+    let mut fields: Vec<_> = scan
+        .fields
+        .iter()
+        .filter_map(|field| columns.get(field.name()).map(|need| need.narrow(field)))
+        .collect();
+    // COUNT(*) reads no column, but it reads rows: the narrowest column counts them.
+    if fields.is_empty() {
+        let narrowest =
+            scan.fields.iter().min_by_key(|field| field.data_type().primitive_width().unwrap_or(usize::MAX));
+        fields.extend(narrowest.cloned());
+    }
+    Scan { table: scan.table.clone(), fields, filters: scan.filters.clone(), watermark }
+}

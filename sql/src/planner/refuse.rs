@@ -1,0 +1,225 @@
+//! What a query may not hold, said before it is planned, at its place and with the reason.
+//!
+//! What is refused here has either no bounded meaning on a stream or no operator yet; what depends on whether the sources
+//! end is decided later, where that is known.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, Function, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
+    Spanned, TableFactor, TableWithJoins, Visit, Visitor,
+};
+
+use crate::error::{SqlError, SqlResult};
+use crate::statement::{Position, Query as ParsedQuery, WindowInput};
+
+/// Refuses what can't be planned.
+pub(super) fn refuse_unsupported(query: &ParsedQuery) -> SqlResult<()> {
+    check(&query.ast, query.position)?;
+    for call in &query.windows {
+        if let WindowInput::Query(input) = &call.input {
+            check(input, call.position)?;
+        }
+    }
+    Ok(())
+}
+
+fn check(query: &Query, position: Position) -> SqlResult<()> {
+    match query.visit(&mut Refusal { nearest: position }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Refusal {
+    /// The place of the innermost thing that had one.
+    nearest: Position,
+}
+
+type Verdict = ControlFlow<SqlError>;
+
+impl Refusal {
+    fn refuse(&self, at: &impl Spanned, reason: impl Into<String>) -> Verdict {
+        ControlFlow::Break(SqlError::unsupported(Position::of(at.span()).unwrap_or(self.nearest), reason))
+    }
+
+    fn set_expression(&self, body: &SetExpr) -> Verdict {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                self.set_expression(left)?;
+                self.set_expression(right)?;
+                match (op, set_quantifier) {
+                    (
+                        SetOperator::Union,
+                        SetQuantifier::All | SetQuantifier::None | SetQuantifier::Distinct,
+                    ) => ControlFlow::Continue(()),
+                    (SetOperator::Union, _) => {
+                        self.refuse(right.as_ref(), "UNION BY NAME isn't supported: use UNION ALL")
+                    }
+                    (operator, _) => self.refuse(
+                        right.as_ref(),
+                        format!("{operator} isn't supported yet: it must keep all rows seen"),
+                    ),
+                }
+            }
+            // Query inside parentheses: the visitor comes to it.
+            SetExpr::Query(_) => ControlFlow::Continue(()),
+            SetExpr::Values(values) => self.refuse(
+                values,
+                "VALUES isn't supported yet: read a table, for instance of the connector 'datagen'",
+            ),
+            other => self.refuse(other, format!("a query is a SELECT or a UNION ALL of some, not '{other}'")),
+        }
+    }
+
+    fn select(&self, select: &Select) -> Verdict {
+        if let Some(first) = select.from.first() {
+            for relation in &select.from {
+                self.joins(relation)?;
+            }
+            if let Some(second) = select.from.get(1) {
+                return self.refuse(second, "joins aren't supported yet: FROM can name one table");
+            }
+            self.factor(&first.relation)?;
+        } else {
+            return self
+                .refuse(select, "a SELECT without FROM isn't supported yet: there is no row to start from");
+        }
+        if let Some(Distinct::On(columns)) = &select.distinct {
+            let at = columns.first();
+            let reason = "DISTINCT ON isn't supported: it isn't part of Flink's SQL";
+            return at.map_or_else(|| self.refuse(select, reason), |at| self.refuse(at, reason));
+        }
+        if let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by {
+            for expression in expressions {
+                if matches!(expression, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_)) {
+                    return self.refuse(expression, "GROUPING SETS, CUBE and ROLLUP aren't supported yet");
+                }
+            }
+            if !modifiers.is_empty() {
+                return self.refuse(select, "WITH CUBE, ROLLUP or TOTALS isn't supported");
+            }
+        } else {
+            return self.refuse(select, "GROUP BY ALL isn't supported: name the columns");
+        }
+        if let Some(qualify) = &select.qualify {
+            return self.refuse(qualify, "QUALIFY isn't supported yet: it needs OVER");
+        }
+        if !select.lateral_views.is_empty() || !select.cluster_by.is_empty() || !select.sort_by.is_empty() {
+            return self.refuse(select, "LATERAL VIEW, CLUSTER BY and SORT BY aren't supported");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn joins(&self, relation: &TableWithJoins) -> Verdict {
+        match relation.joins.first() {
+            Some(join) => self.refuse(
+                &join.relation,
+                "joins aren't supported yet: both sides would be kept in state, for as long as the query says",
+            ),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn factor(&self, factor: &TableFactor) -> Verdict {
+        match factor {
+            TableFactor::Table { args: None, version: None, .. } => ControlFlow::Continue(()),
+            TableFactor::Table { version: Some(_), .. } => self
+                .refuse(factor, "FOR SYSTEM_TIME AS OF isn't supported yet: it is part of a temporal join"),
+            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => {
+                self.refuse(name, format!("there is no table function {name}: Weir has TUMBLE and HOP"))
+            }
+            TableFactor::Derived { lateral: false, .. } => ControlFlow::Continue(()),
+            TableFactor::Derived { .. } => self.refuse(factor, "LATERAL isn't supported yet: it is a join"),
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                self.joins(table_with_joins)?;
+                self.factor(&table_with_joins.relation)
+            }
+            TableFactor::UNNEST { .. } => self.refuse(factor, "UNNEST isn't supported yet"),
+            TableFactor::MatchRecognize { .. } => self.refuse(factor, "MATCH_RECOGNIZE isn't supported yet"),
+            other => self.refuse(other, format!("'{other}' isn't supported in FROM")),
+        }
+    }
+
+    fn function(&self, function: &Function) -> Verdict {
+        if function.over.is_some() {
+            let reason = format!(
+                "{} OVER isn't supported yet: GROUP BY window_start, window_end of TUMBLE or HOP aggregates by time",
+                function.name
+            );
+            return self.refuse(&function.name, reason);
+        }
+        if !function.within_group.is_empty() {
+            return self.refuse(&function.name, format!("{} WITHIN GROUP isn't supported", function.name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Refusal {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> Verdict {
+        if let Some(position) = Position::of(query.body.span()) {
+            self.nearest = position;
+        }
+        if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
+            return self.refuse(with, "WITH RECURSIVE isn't supported: a stream has no end to recurse to");
+        }
+        self.set_expression(&query.body)?;
+        if let Some(order) = &query.order_by {
+            let reason = "ORDER BY isn't supported yet: a stream has no last row, so there is nothing to sort; sort what \
+                          reads the sink, or drop the clause";
+            return self.refuse(order, reason);
+        }
+        if let Some(limit) = &query.limit_clause {
+            return self
+                .refuse(limit, "LIMIT isn't supported yet: which rows come first isn't defined on a stream");
+        }
+        if let Some(fetch) = &query.fetch {
+            return self
+                .refuse(fetch, "FETCH isn't supported yet: which rows come first isn't defined on a stream");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> Verdict {
+        if let Some(position) = Position::of(expression.span()) {
+            self.nearest = position;
+        }
+        match expression {
+            Expr::Subquery(query) => {
+                self.refuse(query.as_ref(), "a subquery as a value isn't supported yet: it is a join")
+            }
+            Expr::Exists { subquery, .. } => {
+                self.refuse(subquery.as_ref(), "EXISTS isn't supported yet: it is a join with all rows seen")
+            }
+            Expr::InSubquery { subquery, .. } => self.refuse(
+                subquery.as_ref(),
+                "IN (SELECT …) isn't supported yet: it is a join with all rows seen",
+            ),
+            Expr::Function(function) => self.function(function),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Where the expression of a query's output column stands, if the query lists its columns.
+pub(super) fn place_of_output(query: &Query, column: usize) -> Option<Position> {
+    let mut body = query.body.as_ref();
+    loop {
+        match body {
+            SetExpr::SetOperation { left, .. } => body = left,
+            SetExpr::Query(inner) => body = &inner.body,
+            SetExpr::Select(select) => {
+                let before = select.projection.get(..=column)?;
+                let listed = before.iter().all(|item| {
+                    matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+                });
+                return before.last().filter(|_| listed).and_then(|item| Position::of(item.span()));
+            }
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! INSERT INTO: the query's columns brought to the sink's, by Flink's implicit casts.
+//!
+//! Columns go by position to the sink's physical columns, or to those that the statement names; what is left out is NULL.
+//! Invariant: the rows that reach a sink have its columns' names, types and order.
+
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Cast, Expr};
+use weir_api::error::Code;
+
+use super::errors::nearest_column;
+use super::refuse::place_of_output;
+use super::stream::{Item, Kind, NodeId, Sink, StreamPlan, column_named, internal};
+use crate::catalog::Table;
+use crate::error::{SqlError, SqlResult};
+use crate::statement::Insert;
+use crate::types::flink_type_name;
+
+/// Adds the sink of an insert over its query.
+pub(super) fn lower_sink(
+    plan: &mut StreamPlan,
+    insert: &Insert,
+    table: &Table,
+    query: NodeId,
+) -> SqlResult<NodeId> {
+    let targets = targets(insert, table)?;
+    let schema = plan.node(query)?.schema.clone();
+    if schema.fields().len() != targets.len() {
+        return Err(SqlError::at(Code::SqlType, insert.position, column_count(table, &schema, &targets)));
+    }
+    let mut items = Vec::with_capacity(table.physical_schema.fields().len());
+    for (index, target) in table.physical_schema.fields().iter().enumerate() {
+        let item = match targets.iter().position(|target| *target == index) {
+            Some(column) => {
+                let field = schema.field(column);
+                let expression = cast_to(field, target.data_type()).ok_or_else(|| {
+                    let place = place_of_output(&insert.query.ast, column).unwrap_or(insert.query.position);
+                    SqlError::at(Code::SqlType, place, mismatch(table, field, target, column))
+                })?;
+                Item::new(target.name(), expression)
+            }
+            None if !target.is_nullable() => {
+                let message = format!(
+                    "INSERT INTO {}: the column '{}' is NOT NULL, so the statement must give it a value",
+                    table.path,
+                    target.name()
+                );
+                return Err(SqlError::at(Code::SqlType, insert.position, message));
+            }
+            None => {
+                let null = ScalarValue::try_from(target.data_type()).map_err(|error| internal(&error))?;
+                Item::new(target.name(), Expr::Literal(null, None))
+            }
+        };
+        items.push(item);
+    }
+    let rows = plan.calc(query, None, items)?;
+    let sink = Sink { spec: table.spec.clone(), short_name: table.path.object.clone() };
+    Ok(plan.add(Kind::Sink(sink), vec![rows])?)
+}
+
+/// The positions in the sink's schema of the query's columns.
+fn targets(insert: &Insert, table: &Table) -> SqlResult<Vec<usize>> {
+    let fields = table.physical_schema.fields();
+    if insert.columns.is_empty() {
+        return Ok((0..fields.len()).collect());
+    }
+    let mut targets = Vec::with_capacity(insert.columns.len());
+    for name in &insert.columns {
+        let index = fields.iter().position(|field| *field.name() == name.value).ok_or_else(|| {
+            let hint = nearest_column(&name.value, fields.iter().map(|field| field.name().as_str()));
+            let message =
+                format!("INSERT INTO {}: it has no column '{name}' that can be written{hint}", table.path);
+            SqlError::at(Code::SqlUnknownName, name.position, message)
+        })?;
+        if targets.contains(&index) {
+            let message = format!("INSERT INTO {}: the column '{name}' is named twice", table.path);
+            return Err(SqlError::at(Code::InvalidArgument, name.position, message));
+        }
+        targets.push(index);
+    }
+    Ok(targets)
+}
+
+fn column_count(table: &Table, schema: &datafusion::arrow::datatypes::Schema, targets: &[usize]) -> String {
+    let listed = |fields: Vec<&Field>| {
+        let texts: Vec<String> = fields
+            .iter()
+            .map(|field| format!("{} {}", field.name(), flink_type_name(field.data_type(), true)))
+            .collect();
+        texts.join(", ")
+    };
+    let wanted = targets.iter().map(|index| table.physical_schema.field(*index)).collect();
+    format!(
+        "INSERT INTO {}: the query has {} columns, but {} belong here.\n  query: {}\n  sink:  {}",
+        table.path,
+        schema.fields().len(),
+        targets.len(),
+        listed(schema.fields().iter().map(AsRef::as_ref).collect()),
+        listed(wanted)
+    )
+}
+
+fn mismatch(table: &Table, field: &Field, target: &Field, column: usize) -> String {
+    let wanted = flink_type_name(target.data_type(), true);
+    format!(
+        "INSERT INTO {}: column {} of the query, '{}', is {}, but the sink's column '{}' is {wanted}; write CAST({} AS {wanted})",
+        table.path,
+        column + 1,
+        field.name(),
+        flink_type_name(field.data_type(), true),
+        target.name(),
+        field.name(),
+    )
+}
+
+/// The column with the sink's type, if Flink casts it without being asked.
+fn cast_to(field: &Field, target: &DataType) -> Option<Expr> {
+    let column = column_named(field.name());
+    if equal_types(field.data_type(), target) {
+        return Some(column);
+    }
+    casts_implicitly(field.data_type(), target)
+        .then(|| Expr::Cast(Cast::new(Box::new(column), target.clone())))
+}
+
+/// Whether two types are the same but for what is nullable inside them.
+fn equal_types(a: &DataType, b: &DataType) -> bool {
+    a == b || a.equals_datatype(b)
+}
+
+/// Flink's `LogicalTypeCasts.supportsImplicitCast`, as far as the types exist here.
+fn casts_implicitly(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    if matches!(from, T::Null) {
+        return true;
+    }
+    match to {
+        T::Int16 => matches!(from, T::Int8),
+        T::Int32 => matches!(from, T::Int8 | T::Int16),
+        T::Int64 => matches!(from, T::Int8 | T::Int16 | T::Int32),
+        T::Float32 => matches!(from, T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Decimal128(_, _)),
+        T::Float64 | T::Decimal128(_, _) => is_numeric(from),
+        T::Date32 => matches!(from, T::Timestamp(_, None)),
+        T::Time32(_) | T::Time64(_) => matches!(from, T::Timestamp(_, None) | T::Time32(_) | T::Time64(_)),
+        T::Timestamp(_, _) => matches!(from, T::Timestamp(_, _)),
+        T::Struct(to) => match from {
+            T::Struct(from) => {
+                from.len() == to.len()
+                    && from.iter().zip(to).all(|(from, to)| {
+                        equal_types(from.data_type(), to.data_type())
+                            || casts_implicitly(from.data_type(), to.data_type())
+                    })
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+const fn is_numeric(data_type: &DataType) -> bool {
+    use DataType as T;
+    matches!(
+        data_type,
+        T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64 | T::Decimal128(_, _)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    #[test]
+    fn only_what_loses_nothing_is_cast_silently() {
+        use DataType as T;
+        assert!(casts_implicitly(&T::Int32, &T::Int64));
+        assert!(!casts_implicitly(&T::Int64, &T::Int32));
+        assert!(casts_implicitly(&T::Int64, &T::Float64));
+        assert!(casts_implicitly(&T::Decimal128(23, 3), &T::Decimal128(10, 2)));
+        assert!(!casts_implicitly(&T::Utf8, &T::Int32));
+        assert!(!casts_implicitly(&T::Int32, &T::Utf8));
+        let local = T::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        assert!(casts_implicitly(&T::Timestamp(TimeUnit::Microsecond, None), &local));
+        assert!(!casts_implicitly(&T::Utf8, &T::Timestamp(TimeUnit::Millisecond, None)));
+    }
+}

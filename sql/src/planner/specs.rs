@@ -1,0 +1,119 @@
+//! Nodes as the messages that operators are made from.
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use weir_api::error::{Error, Result};
+use weir_api::schema;
+use weir_proto::v1 as proto;
+use weir_proto::v1::window::Kind as WindowMessage;
+use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
+
+use super::config::PlannerConfig;
+use super::expressions::encode;
+use super::stream::{Aggregate, Calc, Property, Scan, Span, WindowTable};
+use crate::statement::WindowKind;
+
+/// The spec of a source that emits `schema`.
+pub(super) fn source(scan: &Scan, schema: &SchemaRef, config: &PlannerConfig) -> Result<proto::SourceSpec> {
+    let watermark = match (&scan.watermark, &scan.table.watermark) {
+        (Some(expression), Some(declared)) => Some(proto::WatermarkSpec {
+            expression: encode(expression, schema)?,
+            column: declared.column.clone(),
+            idle_timeout_millis: config.idle_timeout_millis(&scan.table.spec)?,
+        }),
+        _ => None,
+    };
+    Ok(proto::SourceSpec {
+        table: Some(scan.table.spec.clone()),
+        projected_schema: schema::encode(schema),
+        filters: scan.filters.clone(),
+        watermark,
+    })
+}
+
+/// The spec of a Calc over rows of `input`.
+pub(super) fn calc(calc: &Calc, input: &Schema) -> Result<proto::CalcSpec> {
+    let predicate = calc.predicate.as_ref().map(|predicate| encode(predicate, input)).transpose()?;
+    let projection = calc
+        .projection
+        .iter()
+        .map(|item| {
+            let expression = encode(&item.expression, input)?;
+            Ok(proto::NamedExpression { name: item.name.clone(), expression })
+        })
+        .collect::<Result<_>>()?;
+    Ok(proto::CalcSpec { predicate: predicate.unwrap_or_default(), projection })
+}
+
+/// The spec of a window function over rows of `input`.
+pub(super) fn window(window: &WindowTable, input: &Schema) -> Result<proto::WindowTableFunctionSpec> {
+    Ok(proto::WindowTableFunctionSpec {
+        window: Some(message_of(window.window)),
+        time_column: position(input, &window.time)?,
+    })
+}
+
+/// The spec of one phase of an aggregation over rows of `input`; of the global phase, too, `input` is what the local one reads.
+pub(super) fn aggregate(
+    aggregate: &Aggregate,
+    input: &SchemaRef,
+    phase: Phase,
+) -> Result<proto::WindowAggregateSpec> {
+    let (window, time_column) = match &aggregate.span {
+        Span::Window { window, time } => (message_of(*window), position(input, time)?),
+        Span::Attached { start, end } => {
+            let attached = proto::window::Attached {
+                start_column: position(input, start)?,
+                end_column: position(input, end)?,
+            };
+            (proto::Window { kind: Some(WindowMessage::Attached(attached)) }, 0)
+        }
+        Span::EndOfInput => {
+            let end = proto::window::EndOfInput {};
+            (proto::Window { kind: Some(WindowMessage::EndOfInput(end)) }, 0)
+        }
+    };
+    let aggregates = aggregate
+        .calls
+        .iter()
+        .map(|call| {
+            Ok(proto::AggregateCall {
+                function: call.function.into(),
+                arguments: call.argument.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
+                filter_column: call.filter.as_ref().map(|name| position(input, name)).transpose()?,
+                distinct: call.distinct,
+                name: call.name.clone(),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let property = |property: &Property| match property {
+        Property::Start => WindowProperty::WindowStart,
+        Property::End => WindowProperty::WindowEnd,
+        Property::Time => WindowProperty::WindowTime,
+    };
+    Ok(proto::WindowAggregateSpec {
+        phase: phase.into(),
+        window: Some(window),
+        time_column,
+        key_columns: aggregate.keys.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
+        aggregates,
+        properties: aggregate.properties.iter().map(|(kind, _)| property(kind).into()).collect(),
+        input_schema: schema::encode(input),
+    })
+}
+
+fn message_of(window: WindowKind) -> proto::Window {
+    let kind = match window {
+        WindowKind::Tumble { size_millis, offset_millis } => {
+            WindowMessage::Tumble(proto::window::Tumble { size_millis, offset_millis })
+        }
+        WindowKind::Hop { slide_millis, size_millis, offset_millis } => {
+            WindowMessage::Hop(proto::window::Hop { slide_millis, size_millis, offset_millis })
+        }
+    };
+    proto::Window { kind: Some(kind) }
+}
+
+fn position(schema: &Schema, column: &str) -> Result<u32> {
+    let index = schema.index_of(column)?;
+    u32::try_from(index).map_err(|_| Error::internal(format!("column {index} of a schema")))
+}

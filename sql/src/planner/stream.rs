@@ -1,0 +1,427 @@
+//! The streaming plan between DataFusion's logical plan and the job graph: a few kinds of nodes, columns by name.
+//!
+//! Invariants: inputs stand before their consumers; the columns of a node have distinct names; an expression names columns of
+//! its node's input, unqualified. What a column means for event time is its [`Role`], tracked through plain references only:
+//! an expression over a time attribute isn't one.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use weir_api::error::{Error, Result};
+use weir_api::graph::aggregate_result_type;
+use weir_api::schema::mark_rowtime;
+use weir_api::source::Boundedness;
+use weir_proto::v1::aggregate_call::Function;
+use weir_proto::v1::{Predicate, TableSpec};
+
+use super::table::BoundTable;
+use super::window_node::WINDOW_COLUMNS;
+use crate::statement::WindowKind;
+
+/// Position of a node in its plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct NodeId(pub usize);
+
+/// What a column means for event time. Window columns name the node that made them: start and end of one node belong together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Nothing.
+    Plain,
+    /// The time attribute.
+    Rowtime,
+    /// The first instant of the row's window.
+    WindowStart(NodeId),
+    /// The instant after the last of the row's window.
+    WindowEnd(NodeId),
+    /// The last instant of the row's window, which is a time attribute.
+    WindowTime(NodeId),
+}
+
+impl Role {
+    /// Whether windows can be built on the column.
+    pub const fn is_rowtime(self) -> bool {
+        matches!(self, Self::Rowtime | Self::WindowTime(_))
+    }
+
+    /// The node whose window the column speaks of.
+    pub const fn window(self) -> Option<NodeId> {
+        match self {
+            Self::WindowStart(node) | Self::WindowEnd(node) | Self::WindowTime(node) => Some(node),
+            Self::Plain | Self::Rowtime => None,
+        }
+    }
+}
+
+/// A node and what it emits.
+#[derive(Clone)]
+pub(super) struct Node {
+    /// What it does.
+    pub kind: Kind,
+    /// What it reads.
+    pub inputs: Vec<NodeId>,
+    /// Its columns; time attributes are marked.
+    pub schema: SchemaRef,
+    /// The columns' roles.
+    pub roles: Vec<Role>,
+}
+
+impl Node {
+    /// The role of a column, `Plain` for one that isn't there.
+    pub fn role(&self, column: &str) -> Role {
+        self.schema
+            .index_of(column)
+            .ok()
+            .and_then(|index| self.roles.get(index).copied())
+            .unwrap_or(Role::Plain)
+    }
+}
+
+/// What a node does.
+#[derive(Clone)]
+pub(super) enum Kind {
+    Scan(Scan),
+    Calc(Calc),
+    Window(WindowTable),
+    Aggregate(Aggregate),
+    Union,
+    Sink(Sink),
+}
+
+/// Reads a table's physical columns.
+#[derive(Clone)]
+pub(super) struct Scan {
+    pub table: Arc<BoundTable>,
+    /// The physical columns that are read; structs may hold fewer fields than declared.
+    pub fields: Vec<FieldRef>,
+    /// What the connector has promised to apply.
+    pub filters: Vec<Predicate>,
+    /// The watermark of a row, over the physical columns; `None` where nobody waits for it.
+    pub watermark: Option<Expr>,
+}
+
+/// Filters, then projects.
+#[derive(Clone)]
+pub(super) struct Calc {
+    pub predicate: Option<Expr>,
+    pub projection: Vec<Item>,
+}
+
+/// A column of a [`Calc`].
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Item {
+    pub name: String,
+    pub expression: Expr,
+    /// Whether it computes the declared time attribute of a table.
+    pub rowtime: bool,
+}
+
+impl Item {
+    /// A column that is passed on under its name.
+    pub fn column(name: &str) -> Self {
+        Self::renamed(name, name)
+    }
+
+    /// A column that is passed on under another name.
+    pub fn renamed(column: &str, name: &str) -> Self {
+        Self::new(name, column_named(column))
+    }
+
+    pub fn new(name: impl Into<String>, expression: Expr) -> Self {
+        Self { name: name.into(), expression, rowtime: false }
+    }
+
+    /// The input's column, if it is passed on as it is.
+    pub fn plain(&self) -> Option<&str> {
+        match &self.expression {
+            Expr::Column(column) => Some(&column.name),
+            _ => None,
+        }
+    }
+}
+
+/// An expression that is a column of the input.
+pub(super) fn column_named(name: &str) -> Expr {
+    Expr::Column(datafusion::common::Column::new_unqualified(name))
+}
+
+/// Appends window columns, a row for each window that holds it.
+#[derive(Clone)]
+pub(super) struct WindowTable {
+    pub window: WindowKind,
+    pub time: String,
+}
+
+/// Which rows an aggregate's group spans.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Span {
+    /// Windows over a time attribute.
+    Window { window: WindowKind, time: String },
+    /// The window that the rows carry.
+    Attached { start: String, end: String },
+    /// All rows of an input that ends.
+    EndOfInput,
+}
+
+/// Groups and aggregates.
+#[derive(Clone)]
+pub(super) struct Aggregate {
+    pub span: Span,
+    pub keys: Vec<String>,
+    pub calls: Vec<Call>,
+    /// The window columns that are emitted, with their names.
+    pub properties: Vec<(Property, String)>,
+}
+
+/// One aggregate function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Call {
+    pub function: Function,
+    /// `None`: `COUNT(*)`.
+    pub argument: Option<String>,
+    /// A boolean column.
+    pub filter: Option<String>,
+    pub distinct: bool,
+    /// Distinct from the aggregation's keys and window columns.
+    pub name: String,
+}
+
+impl Call {
+    /// A call named by what it does.
+    pub fn new(function: Function, argument: Option<String>, filter: Option<String>, distinct: bool) -> Self {
+        let mut name = format!("{}(", function.as_str_name().to_lowercase());
+        if distinct {
+            name.push_str("distinct ");
+        }
+        name.push_str(argument.as_deref().unwrap_or("*"));
+        name.push(')');
+        if let Some(filter) = &filter {
+            name.push_str(&format!(" where {filter}"));
+        }
+        Self { function, argument, filter, distinct, name }
+    }
+
+    /// Whether both yield the same.
+    pub fn does_the_same(&self, other: &Self) -> bool {
+        Self { name: String::new(), ..self.clone() } == Self { name: String::new(), ..other.clone() }
+    }
+}
+
+/// A column of the window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Property {
+    Start,
+    End,
+    Time,
+}
+
+/// Writes to a table.
+#[derive(Clone)]
+pub(super) struct Sink {
+    pub spec: TableSpec,
+    /// The last part of the table's name.
+    pub short_name: String,
+}
+
+/// A plan under construction; nodes that nobody reads are left out of the job.
+pub(super) struct StreamPlan {
+    /// DataFusion's options, for constants that are computed while planning.
+    pub options: Arc<ConfigOptions>,
+    pub nodes: Vec<Node>,
+    /// The sinks, and queries that have none.
+    pub roots: Vec<NodeId>,
+}
+
+impl StreamPlan {
+    /// A plan without nodes.
+    pub const fn new(options: Arc<ConfigOptions>) -> Self {
+        Self { options, nodes: Vec::new(), roots: Vec::new() }
+    }
+
+    /// Adds a node; its columns follow from its inputs.
+    pub fn add(&mut self, kind: Kind, inputs: Vec<NodeId>) -> Result<NodeId> {
+        let id = NodeId(self.nodes.len());
+        let (fields, roles) = self.columns_of(id, &kind, &inputs)?;
+        let fields: Vec<Field> =
+            fields.into_iter().zip(&roles).map(|(field, role)| marked(&field, role.is_rowtime())).collect();
+        self.nodes.push(Node { kind, inputs, schema: Arc::new(Schema::new(fields)), roles });
+        Ok(id)
+    }
+
+    /// A node of this plan.
+    pub fn node(&self, id: NodeId) -> Result<&Node> {
+        self.nodes.get(id.0).ok_or_else(|| Error::internal(format!("the plan has no node {}", id.0)))
+    }
+
+    /// The only input of a node.
+    pub fn input(&self, id: NodeId) -> Result<NodeId> {
+        match self.node(id)?.inputs.as_slice() {
+            [input] => Ok(*input),
+            inputs => Err(Error::internal(format!("a node with {} inputs where one belongs", inputs.len()))),
+        }
+    }
+
+    /// Whether everything that a node reads ends.
+    pub fn is_bounded(&self, id: NodeId) -> Result<bool> {
+        let node = self.node(id)?;
+        if let Kind::Scan(scan) = &node.kind {
+            return Ok(scan.table.source.boundedness() == Boundedness::Bounded);
+        }
+        for input in &node.inputs {
+            if !self.is_bounded(*input)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn columns_of(&self, id: NodeId, kind: &Kind, inputs: &[NodeId]) -> Result<(Vec<Field>, Vec<Role>)> {
+        let input = || -> Result<&Node> {
+            match inputs {
+                [input] => self.node(*input),
+                _ => Err(Error::internal("a node with several inputs where one belongs")),
+            }
+        };
+        match kind {
+            Kind::Scan(scan) => Ok(scan_columns(scan)),
+            Kind::Calc(calc) => calc_columns(calc, input()?),
+            Kind::Window(window) => window_columns(id, window, input()?),
+            Kind::Aggregate(aggregate) => aggregate_columns(id, aggregate, input()?),
+            Kind::Union => self.union_columns(id, inputs),
+            Kind::Sink(_) => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    fn union_columns(&self, id: NodeId, inputs: &[NodeId]) -> Result<(Vec<Field>, Vec<Role>)> {
+        let first = inputs.first().ok_or_else(|| Error::internal("a union of nothing"))?;
+        let first = self.node(*first)?;
+        let mut fields: Vec<Field> =
+            first.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut roles: Vec<Role> = first.roles.iter().map(|role| own_window(*role, id)).collect();
+        for input in inputs {
+            let input = self.node(*input)?;
+            if input.schema.fields().len() != fields.len() {
+                return Err(Error::internal("a union of inputs with different columns"));
+            }
+            for (index, (field, role)) in fields.iter_mut().zip(&mut roles).enumerate() {
+                let other = input.schema.field(index);
+                if other.data_type() != field.data_type() || other.name() != field.name() {
+                    return Err(Error::internal(format!("a union of '{field}' and '{other}'")));
+                }
+                *field = field.clone().with_nullable(field.is_nullable() || other.is_nullable());
+                if input.roles.get(index).map(|role| own_window(*role, id)) != Some(*role) {
+                    *role = Role::Plain;
+                }
+            }
+        }
+        Ok((fields, roles))
+    }
+}
+
+/// The role of a column that several nodes have made, in the node that brings them together.
+const fn own_window(role: Role, id: NodeId) -> Role {
+    match role {
+        Role::WindowStart(_) => Role::WindowStart(id),
+        Role::WindowEnd(_) => Role::WindowEnd(id),
+        Role::WindowTime(_) => Role::WindowTime(id),
+        other => other,
+    }
+}
+
+/// The field with the mark of a time attribute and no other metadata.
+fn marked(field: &Field, rowtime: bool) -> Field {
+    let plain = field.clone().with_metadata(Default::default());
+    if rowtime { mark_rowtime(plain) } else { plain }
+}
+
+fn scan_columns(scan: &Scan) -> (Vec<Field>, Vec<Role>) {
+    let time = scan.table.watermark.as_ref().map(|watermark| watermark.column.as_str());
+    let role =
+        |field: &FieldRef| if Some(field.name().as_str()) == time { Role::Rowtime } else { Role::Plain };
+    let roles = scan.fields.iter().map(role).collect();
+    let fields =
+        scan.fields.iter().map(|field| field.as_ref().clone().with_metadata(Default::default())).collect();
+    (fields, roles)
+}
+
+fn calc_columns(calc: &Calc, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
+    let schema = DFSchema::try_from(input.schema.clone()).map_err(|error| internal(&error))?;
+    let mut fields = Vec::with_capacity(calc.projection.len());
+    let mut roles = Vec::with_capacity(calc.projection.len());
+    for item in &calc.projection {
+        let (_, field) = item.expression.to_field(&schema).map_err(|error| internal(&error))?;
+        fields.push(Field::new(&item.name, field.data_type().clone(), field.is_nullable()));
+        roles.push(match item.plain() {
+            Some(column) => input.role(column),
+            None if item.rowtime => Role::Rowtime,
+            None => Role::Plain,
+        });
+    }
+    Ok((fields, roles))
+}
+
+fn window_columns(id: NodeId, window: &WindowTable, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
+    let data_type = window_type(input, &window.time)?;
+    let mut fields: Vec<Field> = input
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_metadata(Default::default()))
+        .collect();
+    let mut roles = input.roles.clone();
+    for (name, role) in
+        WINDOW_COLUMNS.into_iter().zip([Role::WindowStart(id), Role::WindowEnd(id), Role::WindowTime(id)])
+    {
+        fields.push(Field::new(name, data_type.clone(), false));
+        roles.push(role);
+    }
+    Ok((fields, roles))
+}
+
+/// The type of window columns: milliseconds, in the time column's zone.
+fn window_type(input: &Node, time: &str) -> Result<DataType> {
+    match input.schema.field_with_name(time)?.data_type() {
+        DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())),
+        other => Err(Error::internal(format!("the time column {time} is a {other}"))),
+    }
+}
+
+fn aggregate_columns(id: NodeId, aggregate: &Aggregate, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
+    let mut fields = Vec::new();
+    let mut roles = Vec::new();
+    for key in &aggregate.keys {
+        let field = input.schema.field_with_name(key)?;
+        fields.push(field.clone().with_metadata(Default::default()));
+        // A key of a group is a value that came once, not the time of the group's row.
+        roles.push(Role::Plain);
+    }
+    for call in &aggregate.calls {
+        let argument = call.argument.as_ref().map(|name| input.schema.field_with_name(name)).transpose()?;
+        let data_type = aggregate_result_type(call.function, argument.map(Field::data_type))?;
+        fields.push(Field::new(&call.name, data_type, call.function != Function::Count));
+        roles.push(Role::Plain);
+    }
+    for (property, name) in &aggregate.properties {
+        let data_type = match &aggregate.span {
+            Span::Window { time, .. } => window_type(input, time)?,
+            Span::Attached { end, .. } => window_type(input, end)?,
+            Span::EndOfInput => {
+                return Err(Error::internal("window columns of an aggregation without a window"));
+            }
+        };
+        fields.push(Field::new(name, data_type, false));
+        roles.push(match property {
+            Property::Start => Role::WindowStart(id),
+            Property::End => Role::WindowEnd(id),
+            Property::Time => Role::WindowTime(id),
+        });
+    }
+    Ok((fields, roles))
+}
+
+/// An error of DataFusion's where none can be: the query has been typed before.
+pub(super) fn internal(error: &datafusion::common::DataFusionError) -> Error {
+    Error::internal(format!("an expression of the plan can't be typed: {}", error.strip_backtrace()))
+}

@@ -1,0 +1,199 @@
+//! A table of the catalog, bound: its computed columns and its watermark are expressions over the physical columns.
+//!
+//! DataFusion sees all columns alike, computed ones included; what a computed column means is put in when the scan is lowered
+//! (see [`super::scan`]), so that it is computed only where it is read.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column as ColumnName, DFSchema, Result as DataFusionResult};
+use datafusion::logical_expr::{Expr, ExprSchemable, TableProviderFilterPushDown, TableSource};
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use weir_api::error::Code;
+use weir_api::source::Source;
+use weir_proto::v1::TableSpec;
+
+use super::context::QueryContext;
+use super::errors::planning_error;
+use super::normalise::normalise_expression;
+use super::typing::coerce_expression;
+use crate::catalog::{ColumnSource, Table};
+use crate::error::{SqlError, SqlResult};
+use crate::statement::Position;
+use crate::types::flink_type_name;
+
+/// A table that is read.
+pub(super) struct BoundTable {
+    /// `catalog.database.table`.
+    pub name: String,
+    /// The last part of the name.
+    pub short_name: String,
+    /// What the connector is told.
+    pub spec: TableSpec,
+    /// What the connector can read.
+    pub physical: SchemaRef,
+    /// All columns, in their order.
+    pub columns: Vec<BoundColumn>,
+    /// Its watermark.
+    pub watermark: Option<BoundWatermark>,
+    /// The connector's view of it.
+    pub source: Arc<dyn Source>,
+    schema: SchemaRef,
+}
+
+/// A column of a [`BoundTable`].
+pub(super) struct BoundColumn {
+    /// Its name.
+    pub name: String,
+    /// Its value, over the physical columns; a physical column is itself.
+    pub value: Expr,
+}
+
+/// The watermark of a [`BoundTable`].
+pub(super) struct BoundWatermark {
+    /// The time attribute: one of the columns.
+    pub column: String,
+    /// The watermark of a row, over the physical columns.
+    pub expression: Expr,
+}
+
+impl BoundTable {
+    /// Types the table's expressions.
+    pub fn bind(table: &Table, source: Arc<dyn Source>, context: &QueryContext<'_>) -> SqlResult<Self> {
+        let physical = Scope::new(table.physical_schema.clone())?;
+        let mut columns = Vec::with_capacity(table.columns.len());
+        let mut fields = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let (field, value) = match &column.source {
+                ColumnSource::Physical(index) => {
+                    let field = table.physical_schema.fields().get(*index).ok_or_else(|| {
+                        SqlError::at(
+                            Code::Internal,
+                            column.position,
+                            format!("column {} has no field", column.name),
+                        )
+                    })?;
+                    (field.as_ref().clone(), Expr::Column(ColumnName::new_unqualified(field.name())))
+                }
+                ColumnSource::Computed(expression) => {
+                    let value = physical.expression(expression, context, column.position)?;
+                    let (data_type, nullable) = physical.type_of(&value, column.position)?;
+                    (Field::new(&column.name, data_type, nullable), value)
+                }
+                ColumnSource::Metadata { .. } => {
+                    let message = format!("table {}: metadata columns aren't supported yet", table.path);
+                    return Err(SqlError::unsupported(column.position, message));
+                }
+            };
+            fields.push(field);
+            columns.push(BoundColumn { name: column.name.clone(), value });
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let watermark = bind_watermark(table, &schema, &columns, context)?;
+        Ok(Self {
+            name: table.path.to_string(),
+            short_name: table.path.object.clone(),
+            spec: table.spec.clone(),
+            physical: table.physical_schema.clone(),
+            columns,
+            watermark,
+            source,
+            schema,
+        })
+    }
+
+    /// An expression over the table's columns, over its physical columns.
+    pub fn inline(&self, expression: Expr) -> DataFusionResult<Expr> {
+        inline(expression, &self.columns)
+    }
+}
+
+fn bind_watermark(
+    table: &Table,
+    schema: &SchemaRef,
+    columns: &[BoundColumn],
+    context: &QueryContext<'_>,
+) -> SqlResult<Option<BoundWatermark>> {
+    let Some(watermark) = &table.watermark else { return Ok(None) };
+    let scope = Scope::new(schema.clone())?;
+    let expression = scope.expression(&watermark.expression, context, watermark.position)?;
+    let (data_type, _) = scope.type_of(&expression, watermark.position)?;
+    let of_column = schema.field_with_name(&watermark.column).ok().map(Field::data_type);
+    for (what, data_type) in [("column", of_column), ("expression", Some(&data_type))] {
+        let Some(data_type) = data_type else { continue };
+        if !weir_api::schema::is_timestamp(data_type) {
+            let message = format!(
+                "table {}: the watermark's {what} is {}; it must be a TIMESTAMP or TIMESTAMP_LTZ",
+                table.path,
+                flink_type_name(data_type, true)
+            );
+            return Err(SqlError::at(Code::SqlType, watermark.position, message));
+        }
+    }
+    let expression =
+        inline(expression, columns).map_err(|error| planning_error(&error, watermark.position))?;
+    Ok(Some(BoundWatermark { column: watermark.column.clone(), expression }))
+}
+
+fn inline(expression: Expr, columns: &[BoundColumn]) -> DataFusionResult<Expr> {
+    let inlined = expression.transform_up(|expression| {
+        Ok(match &expression {
+            Expr::Column(column) => match columns.iter().find(|bound| bound.name == column.name) {
+                Some(bound) => Transformed::yes(bound.value.clone()),
+                None => Transformed::no(expression),
+            },
+            _ => Transformed::no(expression),
+        })
+    })?;
+    Ok(inlined.data)
+}
+
+/// The columns that an expression of a table may name.
+struct Scope {
+    schema: DFSchema,
+}
+
+impl Scope {
+    fn new(schema: SchemaRef) -> SqlResult<Self> {
+        let schema = DFSchema::try_from(schema).map_err(|error| planning_error(&error, Position::START))?;
+        Ok(Self { schema })
+    }
+
+    fn expression(
+        &self,
+        expression: &ast::Expr,
+        context: &QueryContext<'_>,
+        position: Position,
+    ) -> SqlResult<Expr> {
+        SqlToRel::new(context)
+            .sql_to_expr(normalise_expression(expression), &self.schema, &mut PlannerContext::new())
+            .and_then(|expression| coerce_expression(expression, &self.schema))
+            .map_err(|error| planning_error(&error, position))
+    }
+
+    fn type_of(&self, expression: &Expr, position: Position) -> SqlResult<(DataType, bool)> {
+        expression
+            .to_field(&self.schema)
+            .map(|(_, field)| (field.data_type().clone(), field.is_nullable()))
+            .map_err(|error| planning_error(&error, position))
+    }
+}
+
+/// A [`BoundTable`] as DataFusion sees it.
+pub(super) struct CatalogSource(pub Arc<BoundTable>);
+
+impl TableSource for CatalogSource {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema.clone()
+    }
+
+    /// All of them: what the connector doesn't take is applied right after the source.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
+    }
+}

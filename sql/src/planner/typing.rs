@@ -1,0 +1,185 @@
+//! Flink's types for a query that DataFusion has resolved: literals, decimal arithmetic, then DataFusion's own coercion.
+//!
+//! Integer literals are INT where they fit, decimal literals DECIMAL with Flink's precision, arithmetic with decimals has
+//! Flink's result types (see [`super::decimal`]); everything else (integer division, comparisons, CASE, functions) follows
+//! DataFusion, whose rules agree there. One pass, inputs first, so that each expression sees its final argument types.
+//! Invariant: names of columns don't change.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
+
+use weir_functions::registry;
+
+use super::decimal::{self, Decimal};
+
+/// Flink's text of a value.
+const CAST_TO_STRING: &str = "flink_cast_to_string";
+
+/// The plan with Flink's types, every implicit cast written out.
+pub(super) fn coerce(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(plan.transform_up(coerce_node)?.data)
+}
+
+/// One expression over `schema`, likewise.
+pub(super) fn coerce_expression(expression: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expression.rewrite(&mut FlinkRewriter::new(schema))?.data)
+}
+
+fn coerce_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    }
+    let mut rewriter = FlinkRewriter::new(&schema);
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        Ok(expression.rewrite(&mut rewriter)?.update_data(|expression| name.restore(expression)))
+    })?
+    .map_data(|plan| rewriter.datafusion.coerce_plan(plan))?
+    .map_data(LogicalPlan::recompute_schema)
+}
+
+struct FlinkRewriter<'a> {
+    schema: &'a DFSchema,
+    datafusion: TypeCoercionRewriter<'a>,
+}
+
+impl<'a> FlinkRewriter<'a> {
+    fn new(schema: &'a DFSchema) -> Self {
+        Self { schema, datafusion: TypeCoercionRewriter::new(schema) }
+    }
+}
+
+impl TreeNodeRewriter for FlinkRewriter<'_> {
+    type Node = Expr;
+
+    fn f_up(&mut self, expression: Expr) -> Result<Transformed<Expr>> {
+        match expression {
+            Expr::Literal(value, metadata) => {
+                let typed = flink_literal(&value);
+                let changed = typed.is_some();
+                let literal = Expr::Literal(typed.unwrap_or(value), metadata);
+                Ok(Transformed::new(
+                    literal,
+                    changed,
+                    datafusion::common::tree_node::TreeNodeRecursion::Continue,
+                ))
+            }
+            Expr::BinaryExpr(binary) => match self.decimal_arithmetic(&binary)? {
+                Some(expression) => Ok(Transformed::yes(expression)),
+                None => self.datafusion.f_up(Expr::BinaryExpr(binary)),
+            },
+            Expr::Cast(cast) => Ok(match self.cast_to_string(&cast)? {
+                Some(expression) => Transformed::yes(expression),
+                None => Transformed::no(Expr::Cast(cast)),
+            }),
+            other => self.datafusion.f_up(other),
+        }
+    }
+}
+
+impl FlinkRewriter<'_> {
+    /// A cast to a string whose text is another in Flink than in Arrow.
+    fn cast_to_string(&self, cast: &Cast) -> Result<Option<Expr>> {
+        if *cast.field.data_type() != DataType::Utf8 {
+            return Ok(None);
+        }
+        let from = cast.expr.get_type(self.schema)?;
+        let differs = matches!(
+            from,
+            DataType::Boolean
+                | DataType::Float32
+                | DataType::Float64
+                | DataType::Timestamp(_, _)
+                | DataType::Date32
+                | DataType::Time32(_)
+        );
+        let udf = if differs { registry().find(CAST_TO_STRING) } else { None };
+        Ok(udf.map(|udf| udf.call(vec![cast.expr.as_ref().clone()])))
+    }
+
+    /// Arithmetic between exact numbers of which one is a decimal; `None` for everything else.
+    fn decimal_arithmetic(&self, binary: &BinaryExpr) -> Result<Option<Expr>> {
+        let left_type = binary.left.get_type(self.schema)?;
+        let right_type = binary.right.get_type(self.schema)?;
+        if !is_decimal(&left_type) && !is_decimal(&right_type) {
+            return Ok(None);
+        }
+        let (Some(left), Some(right)) = (Decimal::of(&left_type), Decimal::of(&right_type)) else {
+            return Ok(None);
+        };
+        let Some(result) = decimal::result(left, binary.op, right) else { return Ok(None) };
+        let left = if binary.op == Operator::Divide { decimal::dividend(result) } else { left };
+        let computed = Expr::BinaryExpr(BinaryExpr {
+            left: Box::new(cast(binary.left.as_ref().clone(), &left_type, left.data_type())),
+            op: binary.op,
+            right: Box::new(cast(binary.right.as_ref().clone(), &right_type, right.data_type())),
+        });
+        let computed_type = computed.get_type(self.schema)?;
+        Ok(Some(cast(computed, &computed_type, result.data_type())))
+    }
+}
+
+const fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(_, _))
+}
+
+fn cast(expression: Expr, from: &DataType, to: DataType) -> Expr {
+    if *from == to { expression } else { Expr::Cast(Cast::new(Box::new(expression), to)) }
+}
+
+/// The literal with Flink's type, if DataFusion gave it another.
+fn flink_literal(value: &ScalarValue) -> Option<ScalarValue> {
+    match value {
+        ScalarValue::Int64(Some(number)) => {
+            i32::try_from(*number).ok().map(|number| ScalarValue::Int32(Some(number)))
+        }
+        // Calcite counts the digit before the point: 0.908 is a DECIMAL(4, 3).
+        ScalarValue::Decimal128(Some(number), precision, scale) => {
+            let digits = i64::from(number.unsigned_abs().checked_ilog10().unwrap_or(0)) + 1;
+            let wanted = digits.max(i64::from(*scale) + 1).min(38) as u8;
+            (wanted != *precision).then_some(ScalarValue::Decimal128(Some(*number), wanted, *scale))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    fn type_of(expression: Expr) -> DataType {
+        let schema = Schema::new(vec![
+            Field::new("i", DataType::Int32, true),
+            Field::new("l", DataType::Int64, true),
+            Field::new("d", DataType::Decimal128(10, 2), true),
+            Field::new("f", DataType::Float64, true),
+        ]);
+        let schema = DFSchema::try_from(schema).unwrap();
+        coerce_expression(expression, &schema).unwrap().get_type(&schema).unwrap()
+    }
+
+    #[test]
+    fn expressions_have_flinks_types() {
+        let rate = || lit(ScalarValue::Decimal128(Some(908), 3, 3));
+        assert_eq!(type_of(rate() * col("l")), DataType::Decimal128(23, 3));
+        assert_eq!(type_of(col("d") / col("d")), DataType::Decimal128(23, 13));
+        assert_eq!(type_of(col("d") + lit(1_i64)), DataType::Decimal128(13, 2));
+        assert_eq!(type_of(col("d") * col("f")), DataType::Float64);
+        assert_eq!(type_of(lit(1_i64)), DataType::Int32);
+        assert_eq!(type_of(lit(3_000_000_000_i64)), DataType::Int64);
+        assert_eq!(type_of(col("i") / lit(2_i64)), DataType::Int32);
+        assert_eq!(type_of(col("i") + col("l")), DataType::Int64);
+    }
+}
