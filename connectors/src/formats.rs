@@ -5,7 +5,7 @@
 pub mod calendar;
 pub mod float;
 pub mod json;
-//parquet
+pub mod parquet;
 pub mod row;
 pub mod text;
 pub mod values;

@@ -9,7 +9,7 @@
 
 pub mod blackhole;
 //datagen
-//filesystem
+pub mod filesystem;
 pub mod formats;
 pub mod generator;
 pub mod handover;
@@ -30,7 +30,7 @@ pub fn registry() -> ConnectorRegistry {
     ConnectorRegistry::default()
         .with(nexmark::Nexmark)
         //dg
-        //fs
+        .with(filesystem::FileSystem)
         .with(print::Print)
         .with(blackhole::Blackhole)
 }

@@ -1,0 +1,128 @@
+//! `filesystem`: files of JSON lines or Parquet, read and written.
+//!
+//! Reading: a file, a folder (with its sub-folders) or a glob is cut into splits when the job is submitted, in the order of
+//! the paths and then of the offsets: Parquet by row groups, JSON by ranges of 64 MiB whose ends move to line ends. Files and
+//! folders whose names start with `.` or `_` don't count. Decoding runs on the I/O runtime.
+//!
+//! Writing: each subtask writes files of its own into a hidden folder of its attempt; a commit renames them. So nothing can
+//! be seen before it is committed, and a crash leaves only hidden folders, which the next attempt's abort removes.
+
+mod commit;
+mod json_blocks;
+mod layout;
+mod lines;
+mod listing;
+mod parquet_blocks;
+mod parts;
+mod read_ahead;
+mod sink;
+mod source;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use weir_api::connector::{Connector, OptionDescription};
+use weir_api::error::Result;
+use weir_api::sink::Sink;
+use weir_api::source::Source;
+use weir_proto::v1::TableSpec;
+
+use crate::formats::json;
+use crate::options::Options;
+
+const OPTIONS: &[OptionDescription] = &[
+    OptionDescription {
+        key: "path",
+        required: true,
+        default: None,
+        description: "Reading: a file, a folder or a glob; writing: a folder. Plain or file://; a relative path starts at each process's working folder.",
+    },
+    OptionDescription {
+        key: "format",
+        required: true,
+        default: None,
+        description: "json (a line each) or parquet.",
+    },
+    OptionDescription {
+        key: "source.path.regex-pattern",
+        required: false,
+        default: None,
+        description: "Only files whose whole absolute path matches are read.",
+    },
+    OptionDescription {
+        key: "on-error",
+        required: false,
+        default: Some("fail"),
+        description: "What a malformed line does: fail the job, or skip (counted in numRecordsInErrors). JSON only.",
+    },
+    OptionDescription {
+        key: "sink.rolling-policy.file-size",
+        required: false,
+        default: Some("128MB"),
+        description: "A file that has reached this size is followed by another.",
+    },
+    OptionDescription {
+        key: "parquet.compression",
+        required: false,
+        default: Some("SNAPPY"),
+        description: "UNCOMPRESSED, SNAPPY, ZSTD, GZIP or LZ4_RAW.",
+    },
+    json::OPTIONS[0],
+    json::OPTIONS[1],
+    json::OPTIONS[2],
+    json::OPTIONS[3],
+    json::OPTIONS[4],
+];
+
+/// How a table's files are encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    Json,
+    Parquet,
+}
+
+impl Format {
+    fn of(options: &Options<'_>) -> Result<Self> {
+        let format = options.one_of("format", &[("json", Self::Json), ("parquet", Self::Parquet)])?;
+        if format == Self::Parquet
+            && let Some(key) = json::OPTIONS.iter().map(|option| option.key).find(|key| options.is_given(key))
+        {
+            return Err(options.refuse(key, "nothing beside 'format' = 'parquet'"));
+        }
+        if format == Self::Json && options.is_given("parquet.compression") {
+            return Err(options.refuse("parquet.compression", "nothing beside 'format' = 'json'"));
+        }
+        Ok(format)
+    }
+
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// The connector `filesystem`.
+pub struct FileSystem;
+
+impl Connector for FileSystem {
+    fn identifier(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn options(&self) -> &'static [OptionDescription] {
+        OPTIONS
+    }
+
+    fn source(&self, table: &TableSpec) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(source::FileSource::new(&Options::new(table, OPTIONS))?))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::FileSink::new(&Options::new(table, OPTIONS))?))
+    }
+}

@@ -1,0 +1,213 @@
+//! Cuts a range of a file into lines: those that start in the range, so that every line belongs to exactly one range.
+//!
+//! Blocks of a fixed size are read; only a line that is longer makes the buffer grow, up to the limit, after which the line is
+//! reported and passed over. Knows nothing of what a line holds.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+
+/// Bytes read at once: a block and what is made of it stay in the core's cache.
+const BLOCK_BYTES: usize = 256 << 10;
+/// What some writers put at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The next line.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Line {
+    /// A line without its end.
+    Whole {
+        /// Where it starts in the file.
+        offset: u64,
+        /// Where it is in [`Lines::bytes`].
+        range: Range<usize>,
+        /// Whether it is known to be UTF-8.
+        is_utf8: bool,
+    },
+    /// A line over the limit.
+    TooLong {
+        /// Where it starts in the file.
+        offset: u64,
+    },
+}
+
+/// See the module.
+pub struct Lines<R> {
+    file: R,
+    end: u64,
+    max_line: usize,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that hold file.
+    filled: usize,
+    /// Where the next line starts in the buffer.
+    next: usize,
+    /// Whole lines reach so far.
+    whole: usize,
+    /// Whether the whole lines in the buffer are all UTF-8.
+    is_utf8: bool,
+    /// Where the buffer starts in the file.
+    buffer_offset: u64,
+    at_end: bool,
+    /// The rest of the current line is passed over.
+    passing_over: bool,
+}
+
+impl<R: Read + Seek> Lines<R> {
+    /// The lines of `file` that start in `start..end`.
+    pub fn new(mut file: R, start: u64, end: u64, max_line: usize) -> std::io::Result<Self> {
+        // A range that doesn't start at a line's start leaves the rest of that line to the range before: the byte before
+        // tells, so reading begins there.
+        let from = start.saturating_sub(1);
+        file.seek(SeekFrom::Start(from))?;
+        let mut lines = Self {
+            file,
+            end,
+            max_line,
+            buffer: vec![0; BLOCK_BYTES],
+            filled: 0,
+            next: 0,
+            whole: 0,
+            is_utf8: false,
+            buffer_offset: from,
+            at_end: false,
+            passing_over: start > 0,
+        };
+        if start == 0 {
+            while lines.filled < BYTE_ORDER_MARK.len() && !lines.at_end {
+                lines.fill()?;
+            }
+            if lines.buffer.get(..lines.filled).is_some_and(|bytes| bytes.starts_with(BYTE_ORDER_MARK)) {
+                lines.next = BYTE_ORDER_MARK.len();
+            }
+        }
+        Ok(lines)
+    }
+
+    /// What the ranges of lines refer to, until the next call of [`Self::next`].
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The next line.
+    pub fn next(&mut self) -> std::io::Result<Option<Line>> {
+        loop {
+            let offset = self.buffer_offset + self.next as u64;
+            if !self.passing_over && offset >= self.end {
+                return Ok(None);
+            }
+            if self.next < self.whole {
+                let rest = self.buffer.get(self.next..self.whole).unwrap_or_default();
+                let (len, step) = match memchr::memchr(b'\n', rest) {
+                    Some(len) => (len, len + 1),
+                    None => (rest.len(), rest.len()),
+                };
+                let range = self.next..self.next + len;
+                self.next += step;
+                if std::mem::take(&mut self.passing_over) {
+                    continue;
+                }
+                return Ok(Some(if len > self.max_line {
+                    Line::TooLong { offset }
+                } else {
+                    Line::Whole { offset, range, is_utf8: self.is_utf8 }
+                }));
+            }
+            if self.at_end {
+                return Ok(None);
+            }
+            if self.passing_over {
+                // Nothing of this line is kept.
+                self.next = self.filled;
+                self.whole = self.filled;
+            } else if self.filled - self.next > self.max_line {
+                self.passing_over = true;
+                return Ok(Some(Line::TooLong { offset }));
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Moves what is left to the front and reads a block behind it.
+    fn fill(&mut self) -> std::io::Result<()> {
+        self.buffer.copy_within(self.next..self.filled, 0);
+        self.buffer_offset += self.next as u64;
+        self.filled -= self.next;
+        self.next = 0;
+        if self.buffer.len() - self.filled < BLOCK_BYTES / 2 {
+            self.buffer.resize((self.buffer.len() * 2).max(self.filled + BLOCK_BYTES), 0);
+        }
+        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let searched = self.filled;
+        let read = loop {
+            match self.file.read(room) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.filled += read;
+        self.at_end = read == 0;
+        self.whole = if self.at_end {
+            self.filled
+        } else {
+            let new = self.buffer.get(searched..self.filled).unwrap_or_default();
+            memchr::memrchr(b'\n', new).map_or(0, |position| searched + position + 1)
+        };
+        self.is_utf8 = std::str::from_utf8(self.buffer.get(..self.whole).unwrap_or_default()).is_ok();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(file: &[u8], start: u64, end: u64, max_line: usize) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut lines = Lines::new(Cursor::new(file), start, end, max_line).unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push(match line {
+                Line::Whole { offset, range, .. } => (offset, Some(lines.bytes()[range].to_vec())),
+                Line::TooLong { offset } => (offset, None),
+            });
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_share_all_lines_out(file in "[a\n]{0,60}", cuts in prop::collection::vec(0_u64..61, 0..4)) {
+            let len = file.len() as u64;
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(len)).chain([0, len]).collect();
+            cuts.sort_unstable();
+            let shared: Vec<_> = cuts.windows(2).flat_map(|cut| lines(file.as_bytes(), cut[0], cut[1], 100)).collect();
+            prop_assert_eq!(&shared, &lines(file.as_bytes(), 0, len, 100));
+            let text: Vec<_> = file.strip_suffix('\n').unwrap_or(&file).split('\n').map(|line| line.as_bytes().to_vec()).collect();
+            let expected = if file.is_empty() { Vec::new() } else { text };
+            prop_assert_eq!(shared.into_iter().map(|(_, line)| line.unwrap()).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn long_lines_grow_the_buffer_or_are_passed_over() {
+        let long = "x".repeat(3 * BLOCK_BYTES);
+        let file = format!("{long}\nshort\n{long}{long}\nend");
+        let found = lines(file.as_bytes(), 0, file.len() as u64, 4 * BLOCK_BYTES);
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[0], (0, Some(long.clone().into_bytes())));
+        assert_eq!(found[1].1.as_deref(), Some(b"short".as_slice()));
+        assert_eq!(found[2], (long.len() as u64 + 7, None));
+        assert_eq!(found[3], (3 * long.len() as u64 + 8, Some(b"end".to_vec())));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_bad_bytes() {
+        let file = b"\xEF\xBB\xBFa\n\xFFb\n";
+        assert_eq!(lines(file, 0, 7, 10), [(3, Some(b"a".to_vec())), (5, Some(b"\xFFb".to_vec()))]);
+        let mut read = Lines::new(Cursor::new(file), 0, 7, 10).unwrap();
+        assert!(matches!(read.next().unwrap(), Some(Line::Whole { is_utf8: false, .. })));
+    }
+}

@@ -1,0 +1,155 @@
+//! The source: what its options mean, which splits its files give, which reader reads them.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+
+use arrow::datatypes::Schema;
+use async_trait::async_trait;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use regex::Regex;
+use weir_api::error::{Code, Error, Result};
+use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
+use weir_proto::v1::Split;
+
+use super::Format;
+use super::json_blocks::{JsonBlocks, LinesOptions};
+use super::listing::{self, Listed};
+use super::parquet_blocks::ParquetBlocks;
+use super::read_ahead::ReadAhead;
+use super::split::{FileSplit, Part};
+use crate::formats::json::JsonOptions;
+use crate::formats::values;
+use crate::options::Options;
+use crate::types;
+
+/// Bytes of lines in a split.
+const SPLIT_BYTES: u64 = 64 << 20;
+
+/// A `filesystem` table that is read.
+#[derive(Clone)]
+pub struct FileSource {
+    path: PathBuf,
+    pattern: Option<Regex>,
+    format: Format,
+    lines: LinesOptions,
+    split_bytes: u64,
+}
+
+impl FileSource {
+    /// From the options of a table.
+    pub fn new(options: &Options<'_>) -> Result<Self> {
+        let table = options.table();
+        types::refuse_partitions(table)?;
+        let format = Format::of(options)?;
+        let schema: &Schema = &*types::declared(table)?;
+        values::check(&table.name, "", schema.fields(), &format!("format '{}'", format.extension()))?;
+        let json = JsonOptions::of(options)?;
+        let skip = options.one_of("on-error", &[("fail", false), ("skip", true)])?;
+        if skip && format == Format::Parquet {
+            return Err(options.refuse("on-error", "'fail' beside 'format' = 'parquet'"));
+        }
+        Ok(Self {
+            path: listing::local_path(options)?,
+            pattern: listing::path_pattern(options)?,
+            format,
+            lines: LinesOptions {
+                table: table.name.clone(),
+                fail_on_missing_field: json.fail_on_missing_field,
+                skip_malformed: skip || json.ignore_parse_errors,
+            },
+            split_bytes: SPLIT_BYTES,
+        })
+    }
+
+    /// The splits of the files there are now, in the order of paths and offsets.
+    fn splits(&self) -> Result<Vec<Split>> {
+        let mut splits = Vec::new();
+        for file in listing::list(&self.path, self.pattern.as_ref())? {
+            match self.format {
+                Format::Json => self.line_splits(&file, &mut splits)?,
+                Format::Parquet => row_group_splits(&file, &mut splits)?,
+            }
+        }
+        Ok(splits)
+    }
+
+    fn line_splits(&self, file: &Listed, splits: &mut Vec<Split>) -> Result<()> {
+        let mut start = 0;
+        while start < file.len {
+            // A remainder of less than half a split isn't worth one of its own.
+            let rest = file.len - start;
+            let len = if rest < self.split_bytes + self.split_bytes / 2 { rest } else { self.split_bytes };
+            let part = Part::Lines { start, end: start + len };
+            splits.push(FileSplit { path: file.path.clone(), part }.encode(len)?);
+            start += len;
+        }
+        Ok(())
+    }
+}
+
+fn row_group_splits(file: &Listed, splits: &mut Vec<Split>) -> Result<()> {
+    let failed = || format!("read the footer of {}", file.path.display());
+    let handle = File::open(&file.path).map_err(|error| Error::new(Code::Io, failed()).with_source(error))?;
+    let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
+        .map_err(|error| Error::new(Code::MalformedRecord, failed()).with_source(error))?;
+    for (index, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let weight = u64::try_from(group.compressed_size()).unwrap_or(0);
+        splits.push(FileSplit { path: file.path.clone(), part: Part::RowGroup(index) }.encode(weight)?);
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Source for FileSource {
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    async fn discover(&self, _parallelism: u32) -> Result<Vec<Split>> {
+        let source = self.clone();
+        tokio::task::spawn_blocking(move || source.splits())
+            .await
+            .map_err(|error| Error::internal("listing files ended early").with_source(error))?
+            .map_err(|error| error.context(format_args!("table {}", self.lines.table)))
+    }
+
+    fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
+        let splits: VecDeque<_> = splits
+            .iter()
+            .enumerate()
+            .map(|(index, split)| Ok((index, FileSplit::of(split)?)))
+            .collect::<Result<_>>()?;
+        let (schema, metrics) = (context.projected_schema, context.metrics);
+        Ok(Box::new(match self.format {
+            Format::Json => {
+                let blocks = JsonBlocks::new(&self.lines, schema, splits, metrics)?;
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes)
+            }
+            Format::Parquet => {
+                let blocks = ParquetBlocks::new(&self.lines.table, schema, splits, metrics);
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes)
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn files_are_cut_into_ranges_in_order() {
+        let lines = LinesOptions { table: "t".into(), fail_on_missing_field: false, skip_malformed: false };
+        let source =
+            FileSource { path: "/".into(), pattern: None, format: Format::Json, lines, split_bytes: 100 };
+        let mut splits = Vec::new();
+        source.line_splits(&Listed { path: "/a".into(), len: 349 }, &mut splits).unwrap();
+        source.line_splits(&Listed { path: "/b".into(), len: 0 }, &mut splits).unwrap();
+        let parts: Vec<_> = splits.iter().map(|split| FileSplit::of(split).unwrap().part).collect();
+        let expected = [(0, 100), (100, 200), (200, 349)].map(|(start, end)| Part::Lines { start, end });
+        assert_eq!(parts, expected);
+        assert_eq!(splits[2].weight, 149);
+    }
+}
