@@ -8,6 +8,7 @@ use arrow::array::{
     StringViewArray,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::kernels::cast::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, ScalarValue, exec_err, internal_err};
@@ -145,12 +146,14 @@ impl<'a> Arguments<'a> {
         Ok(Some(self.text(index)?.value(0)))
     }
 
-    pub fn longs(&self, index: usize) -> Result<Longs<'_>> {
+    /// An integer argument of any width.
+    pub fn longs(&self, index: usize) -> Result<Longs> {
         let column = self.column(index)?;
-        match column.values.as_primitive_opt::<Int64Type>() {
-            Some(values) => Ok(Longs { values, stride: column.stride }),
-            None => self.mistyped(index, "BIGINT", column.values.data_type()),
+        if !column.values.data_type().is_integer() {
+            return self.mistyped(index, "an integer", column.values.data_type());
         }
+        let values = cast(&column.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+        Ok(Longs { values, stride: column.stride })
     }
 
     pub fn doubles(&self, index: usize) -> Result<Doubles<'_>> {
@@ -239,12 +242,12 @@ fn span<T: Copy>(offsets: &[T], bytes: impl Fn(T) -> usize) -> usize {
 }
 
 /// An integer argument.
-pub(crate) struct Longs<'a> {
-    values: &'a Int64Array,
+pub(crate) struct Longs {
+    values: Int64Array,
     stride: usize,
 }
 
-impl Longs<'_> {
+impl Longs {
     #[inline]
     pub fn value(&self, row: usize) -> i64 {
         self.values.value(row * self.stride)

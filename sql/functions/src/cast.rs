@@ -41,17 +41,19 @@ fn cast_to_string(arguments: &Arguments<'_>) -> Result<ArrayRef> {
         }
         DataType::Float32 => {
             let values = column.values.as_primitive::<Float32Type>();
-            written(arguments, |row, out| {
-                let value = values.value(row);
-                write_java_float(f64::from(value), &format_args!("{:e}", value.abs()), out)
-            })
+            java_floats(
+                arguments,
+                |row| f64::from(values.value(row)),
+                |row, out| write!(out, "{:e}", values.value(row).abs()),
+            )
         }
         DataType::Float64 => {
             let values = column.values.as_primitive::<Float64Type>();
-            written(arguments, |row, out| {
-                let value = values.value(row);
-                write_java_float(value, &format_args!("{:e}", value.abs()), out)
-            })
+            java_floats(
+                arguments,
+                |row| values.value(row),
+                |row, out| write!(out, "{:e}", values.value(row).abs()),
+            )
         }
         DataType::Timestamp(unit, _) => {
             let (points, digits) = (Points::of(arguments, 0)?, digits(*unit));
@@ -108,42 +110,52 @@ fn through_scratch(
     })
 }
 
+/// `scientific` writes a value's shortest digits in Rust's scientific form, without its sign.
+fn java_floats(
+    arguments: &Arguments<'_>,
+    value: impl Fn(usize) -> f64,
+    scientific: impl Fn(usize, &mut String) -> std::fmt::Result,
+) -> Result<ArrayRef> {
+    let mut scratch = String::with_capacity(32);
+    written(arguments, |row, out| {
+        scratch.clear();
+        scientific(row, &mut scratch)?;
+        Ok(write_java_float(value(row), &scratch, out)?)
+    })
+}
+
 /// As Java's `Double.toString`: plain from a thousandth up to ten millions, else with an exponent; always with a point.
-/// `scientific` is the absolute value in Rust's scientific form.
-fn write_java_float(value: f64, scientific: &std::fmt::Arguments<'_>, out: &mut StringBuilder) -> Result<()> {
+fn write_java_float(value: f64, scientific: &str, out: &mut StringBuilder) -> std::fmt::Result {
     if value.is_nan() {
-        return Ok(out.write_str("NaN")?);
+        return out.write_str("NaN");
     }
     if value.is_sign_negative() {
         out.write_char('-')?;
     }
     if value.is_infinite() {
-        return Ok(out.write_str("Infinity")?);
+        return out.write_str("Infinity");
     }
-    let text = scientific.to_string();
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    if value == 0.0 {
+        return out.write_str("0.0");
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if value == 0.0 {
-        return Ok(out.write_str("0.0")?);
-    }
     if !(-3..7).contains(&exponent) {
         let rest = if rest.is_empty() { "0" } else { rest };
-        return Ok(write!(out, "{first}.{rest}E{exponent}")?);
+        return write!(out, "{first}.{rest}E{exponent}");
     }
-    let digits = first.chars().chain(rest.chars());
-    if exponent < 0 {
+    let Ok(before_point) = usize::try_from(exponent) else {
         out.write_str("0.")?;
         (1..-exponent).try_for_each(|_| out.write_char('0'))?;
-        return Ok(digits.into_iter().try_for_each(|digit| out.write_char(digit))?);
-    }
-    let whole = usize::try_from(exponent).unwrap_or(0) + 1;
-    let padded = digits.chain(std::iter::repeat('0'));
-    for (index, digit) in padded.take((whole + 1).max(1 + rest.len())).enumerate() {
-        if index == whole {
-            out.write_char('.')?;
-        }
-        out.write_char(digit)?;
-    }
-    Ok(())
+        out.write_str(first)?;
+        return out.write_str(rest);
+    };
+    // The digits that stand before the point, and those after it, of which there is at least one.
+    let (whole, fraction) = rest.split_at_checked(before_point).unwrap_or((rest, ""));
+    out.write_str(first)?;
+    out.write_str(whole)?;
+    (whole.len()..before_point).try_for_each(|_| out.write_char('0'))?;
+    out.write_char('.')?;
+    out.write_str(if fraction.is_empty() { "0" } else { fraction })
 }

@@ -53,6 +53,14 @@ impl Call<'_> {
         self.literals.get(index).copied().flatten().filter(|value| !value.is_null())
     }
 
+    /// The integer literal at `index`.
+    pub fn literal_long(&self, index: usize) -> Option<i64> {
+        match self.literal(index)?.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(number)) => number,
+            _ => None,
+        }
+    }
+
     /// The text of the literal at `index`.
     pub fn literal_text(&self, index: usize) -> Option<&str> {
         self.literal(index).and_then(|value| value.try_as_str().flatten())

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use arrow::array::ArrayRef;
-use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion_common::{Result, exec_err, plan_err};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -85,8 +85,8 @@ fn digest<D: Digest>(arguments: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 fn checked_length(call: &Call<'_>) -> Result<()> {
-    match call.literal(1) {
-        Some(ScalarValue::Int64(Some(224 | 256 | 384 | 512))) | None => Ok(()),
+    match call.literal_long(1) {
+        Some(224 | 256 | 384 | 512) | None => Ok(()),
         Some(other) => plan_err!("SHA2 makes 224, 256, 384 or 512 bits, not {other}"),
     }
 }

@@ -16,11 +16,11 @@ pub(crate) enum Kind {
     Text,
     /// STRING or BYTES.
     TextOrBytes,
-    /// STRING, or an integer (brought to BIGINT).
+    /// STRING or an integer, as it is.
     TextOrLong,
     /// BYTES.
     Bytes,
-    /// An integer, brought to BIGINT.
+    /// An integer, as it is: a cast would hide a literal from planning.
     Long,
     /// A number, brought to DOUBLE.
     Double,
@@ -76,7 +76,7 @@ impl Kind {
             Self::TextOrBytes => as_it_is(given.is_string()).or_else(|| Self::Bytes.coerce(given)),
             Self::TextOrLong => as_it_is(given.is_string()).or_else(|| Self::Long.coerce(given)),
             Self::Bytes => given.is_binary().then_some(DataType::Binary),
-            Self::Long => given.is_integer().then_some(DataType::Int64),
+            Self::Long => as_it_is(given.is_integer()),
             Self::Double => given.is_numeric().then_some(DataType::Float64),
             Self::Number => as_it_is(given.is_numeric()),
             Self::Boolean => as_it_is(*given == DataType::Boolean),

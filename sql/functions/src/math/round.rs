@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::Result;
 
 use super::decimal::{Rounding, round, round_column, rounded_type};
 use super::decimal_digits::{Cut, cut};
@@ -91,17 +91,13 @@ fn cut_type(call: &Call<'_>) -> Result<DataType> {
     let DataType::Decimal128(precision, scale) = call.type_of(0) else {
         return Ok(call.type_of(0));
     };
-    let places = match (call.types.len(), call.literal(1)) {
-        (1, _) => Some(0),
-        (_, Some(ScalarValue::Int64(places))) => *places,
-        _ => None,
-    };
+    let places = if call.types.len() == 1 { Some(0) } else { call.literal_long(1) };
     Ok(rounded_type(precision, scale, places))
 }
 
 fn cut_to_places(arguments: &Arguments<'_>, how: Cut) -> Result<ArrayRef> {
     let places = if arguments.len() > 1 { Some(arguments.longs(1)?) } else { None };
-    let places = |row: usize| places.as_ref().map_or(0, |places: &Longs<'_>| places.value(row));
+    let places = |row: usize| places.as_ref().map_or(0, |places: &Longs| places.value(row));
     let rounding = match how {
         Cut::Round => Rounding::HalfUp,
         Cut::Truncate => Rounding::Down,

@@ -133,12 +133,11 @@ fn checked(call: &Call<'_>) -> Result<()> {
 /// Refuses a literal group that the literal pattern doesn't have.
 fn checked_group(call: &Call<'_>) -> Result<()> {
     checked(call)?;
-    let (Some(pattern), Some(group)) = (call.literal_text(1), call.literal(2)) else {
+    let (Some(pattern), Some(group)) = (call.literal_text(1), call.literal_long(2)) else {
         return Ok(());
     };
     let groups = compile(pattern).map_or(0, |regex| regex.captures_len() - 1);
-    let group = group.to_string();
-    match group.parse::<usize>() {
+    match usize::try_from(group) {
         Ok(number) if number <= groups => Ok(()),
         _ => {
             plan_err!("the regular expression '{pattern}' has no group {group}; it has groups 0 to {groups}")

@@ -134,7 +134,7 @@ fn overlay(arguments: &Arguments<'_>) -> Result<ArrayRef> {
 enum Separator<'a> {
     /// At one byte, which is a character of its own.
     Byte(u8),
-    Text(Finder<'a>),
+    Text(Box<Finder<'a>>),
     /// An empty separator splits at white space.
     WhiteSpace,
 }
@@ -144,7 +144,7 @@ impl<'a> Separator<'a> {
         match *separator.as_bytes() {
             [] => Self::WhiteSpace,
             [byte] => Self::Byte(byte),
-            _ => Self::Text(Finder::new(separator)),
+            _ => Self::Text(Box::new(Finder::new(separator))),
         }
     }
 

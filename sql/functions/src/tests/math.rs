@@ -35,7 +35,8 @@ fn rounding_keeps_types_and_goes_away_from_zero() {
         2.5, None::<i64> => None::<f64>; f64::INFINITY => f64::INFINITY);
     cases!("round"; 15 => 15; 15, -1_i64 => 20; -15_i64, -1_i64 => -20_i64; 15_i64, 3_i64 => 15_i64);
     cases!("round"; decimal(12_345, 7, 3), 2_i64 => decimal(1_235, 7, 2); decimal(-12_345, 7, 3), 2_i64 => decimal(-1_235, 7, 2);
-        decimal(12_345, 7, 3) => decimal(12, 5, 0); decimal(12_345, 7, 3), -1_i64 => decimal(10, 5, 0));
+        decimal(12_345, 7, 3) => decimal(12, 5, 0); decimal(12_345, 7, 3), -1_i64 => decimal(10, 5, 0);
+        decimal(12_345, 7, 3), 2_i32 => decimal(1_235, 7, 2));
     cases!("truncate"; 42.324, 2_i64 => 42.32; 42.9 => 42.0; -1.99, 1_i64 => -1.9; 4.35, 2_i64 => 4.35; 17_i64, -1_i64 => 10_i64;
         decimal(12_399, 7, 3), 1_i64 => decimal(123, 6, 1); None::<i64>, 1_i64 => None::<i64>);
 }

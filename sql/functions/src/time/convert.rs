@@ -3,7 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::cast::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion_common::{Result, ScalarValue, plan_err};
+use datafusion_common::{Result, plan_err};
 
 use super::calendar::SECONDS_PER_DAY;
 use super::current::now_millis;
@@ -116,8 +116,8 @@ fn to_timestamp_ltz_type(call: &Call<'_>) -> Result<DataType> {
             type_name(&second)
         );
     }
-    match call.literal(1).map(ScalarValue::to_string).as_deref() {
-        None | Some("0" | "3") => timestamp_ltz(call),
+    match call.literal_long(1) {
+        None | Some(0 | 3) => timestamp_ltz(call),
         Some(other) => {
             plan_err!("TO_TIMESTAMP_LTZ's precision is 0 for seconds or 3 for milliseconds, not {other}")
         }

@@ -251,6 +251,8 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
     use super::*;
 
     fn seconds(pattern: &str, text: &str) -> Option<i64> {

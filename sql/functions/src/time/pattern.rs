@@ -167,6 +167,8 @@ pub(super) const WEEKDAYS: [&str; 7] =
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
     use super::*;
 
     #[test]

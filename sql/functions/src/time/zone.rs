@@ -110,6 +110,8 @@ fn fixed(name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
     use super::*;
 
     #[test]
