@@ -3,10 +3,17 @@
 //! Owns: the dialect's parser, its types, the session with its tables and views, the streaming planner. Does not own: the
 //! functions (`weir-functions`), what operators compute, connectors (it knows them through `weir_api::connector`).
 //!
-//! Read next: [`statement`] for what a text says, [`catalog`] for what it declares.
+//! Read next: [`plan()`] for the way of a text, [`statement`] for what one says, [`catalog`] for what it declares, [`planner`]
+//! for what becomes of a query.
 
 pub mod catalog;
+mod deep;
 pub mod error;
+pub mod explain;
 pub mod parser;
+pub mod planner;
+mod request;
 pub mod statement;
 pub mod types;
+
+pub use request::{PlanRequest, Planned, explain, plan};

@@ -9,7 +9,7 @@ use weir_api::error::Code;
 use super::table::{build_table, check_distinct};
 use super::{Config, DEFAULT_CATALOG, DEFAULT_DATABASE, Deferred, ObjectPath, Relation, Table, View};
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{CreateTable, CreateView, Drop, ExplainTarget, Position, Set, Statement, TableName};
+use crate::statement::{CreateTable, CreateView, Drop, ExplainTarget, Position, Statement, TableName};
 
 /// The most tables and views of a session.
 const MAX_RELATIONS: usize = 10_000;
@@ -19,7 +19,7 @@ const MAX_RELATIONS: usize = 10_000;
 pub struct Session {
     registry: ConnectorRegistry,
     relations: BTreeMap<ObjectPath, Relation>,
-    config: Config,
+    config: Configuration,
     warnings: Vec<String>,
 }
 
@@ -36,13 +36,12 @@ impl Session {
             Statement::CreateTable(create) => self.create_table(&create)?,
             Statement::CreateView(create) => self.create_view(*create)?,
             Statement::Drop(drop) => self.drop_relation(&drop)?,
-            Statement::Set(set) => self.set(&set)?,
-            Statement::Reset(reset) => match reset.key {
-                Some(key) => {
-                    self.config.remove(&key);
-                }
-                None => self.config.clear(),
-            },
+            Statement::Set(set) => {
+                self.set(&set.key, &set.value).map_err(|error| error.or_at(set.position))?;
+            }
+            Statement::Reset(reset) => {
+                self.reset(reset.key.as_deref()).map_err(|error| error.or_at(reset.position))?;
+            }
             Statement::Insert(insert) => return Ok(Some(Deferred::Inserts(vec![*insert]))),
             Statement::StatementSet(inserts) => return Ok(Some(Deferred::Inserts(inserts))),
             Statement::Explain(explain) => {
@@ -110,13 +109,31 @@ impl Session {
     /// What SET has set and RESET hasn't reset.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.config
+        self.config.values()
     }
 
     /// What the user should hear about, in the order of the statements.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Sets a configuration key after checking it; a key of Flink's without a meaning here becomes a warning.
+    pub fn set(&mut self, key: &str, value: &str) -> SqlResult<()> {
+        self.warnings.extend(self.config.set(key, value)?);
+        Ok(())
+    }
+
+    fn reset(&mut self, key: Option<&str>) -> SqlResult<()> {
+        let Some(key) = key else {
+            self.config = Configuration::default();
+            return Ok(());
+        };
+        let kept = self.config.values().iter().filter(|(known, _)| *known != key);
+        let (config, _) =
+            Configuration::from_pairs(kept.map(|(known, value)| (known.as_str(), value.as_str())))?;
+        self.config = config;
+        Ok(())
     }
 
     fn create_table(&mut self, create: &CreateTable) -> SqlResult<()> {
@@ -170,20 +187,6 @@ impl Session {
             }
         }
         self.relations.remove(&path);
-        Ok(())
-    }
-
-    fn set(&mut self, set: &Set) -> SqlResult<()> {
-        // Checked here, where the place is known; the keys are kept as written.
-        let warning = Configuration::default()
-            .set(&set.key, &set.value)
-            .map_err(|error| SqlError::from(error).or_at(set.position))?;
-        match warning {
-            Some(warning) => self.warnings.push(format!("{}: {warning}", set.position)),
-            None => {
-                self.config.insert(set.key.clone(), set.value.clone());
-            }
-        }
         Ok(())
     }
 }

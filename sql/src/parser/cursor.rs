@@ -7,13 +7,13 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::data_type;
 use super::dialect::FlinkDialect;
 use super::tokens::{lower_first, position_of};
-use super::window;
+use super::{subqueries, window};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::{Name, Position, Query, TableName};
 use crate::types::FlinkType;
 
 /// Levels that sqlparser may recurse; brackets nest less deep, but each of theirs may cost two.
-const RECURSION_LIMIT: usize = 300;
+pub(super) const RECURSION_LIMIT: usize = 300;
 /// The most columns, options or parts of anything in brackets.
 const MAX_LIST: usize = 10_000;
 
@@ -195,6 +195,7 @@ impl<'d> Cursor<'d> {
         if !self.begins_query() {
             return Err(self.unexpected("a query"));
         }
+        subqueries::check(&self.tokens(), self.end)?;
         let ast = self.run(Parser::parse_query)?;
         window::take_out(ast, position, placeholders)
     }
@@ -208,17 +209,23 @@ impl<'d> Cursor<'d> {
         ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| self.sees_nth(index, word))
     }
 
+    /// The whole statement.
+    fn tokens(&self) -> Vec<TokenWithSpan> {
+        (0..)
+            .map(|index| self.parser.token_at(index))
+            .take_while(|token| token.token != Token::EOF)
+            .cloned()
+            .collect()
+    }
+
     fn run<T>(&mut self, parse: impl FnOnce(&mut Parser<'d>) -> Result<T, ParserError>) -> SqlResult<T> {
         let start = self.position();
-        parse(&mut self.parser).map_err(|error| match &error {
-            ParserError::RecursionLimitExceeded => sql_error(&error, start),
-            _ => sql_error(&error, self.end),
-        })
+        parse(&mut self.parser).map_err(|error| sql_error(&error, start, self.end))
     }
 }
 
 /// A token as messages show it.
-fn shown(token: &Token) -> String {
+pub(super) fn shown(token: &Token) -> String {
     match token {
         Token::EOF => "the end of the statement".to_owned(),
         Token::SingleQuotedString(text) if text.chars().count() > 40 => {
@@ -228,20 +235,17 @@ fn shown(token: &Token) -> String {
     }
 }
 
-/// An error of sqlparser's; one without a place of its own is at `otherwise`.
-pub(super) fn sql_error(error: &ParserError, otherwise: Position) -> SqlError {
+/// An error of sqlparser's about what begins at `start`; one without a place of its own is at `end`.
+pub(super) fn sql_error(error: &ParserError, start: Position, end: Position) -> SqlError {
     let text = match error {
         ParserError::RecursionLimitExceeded => {
-            return SqlError::syntax(
-                otherwise,
-                "the statement is nested too deep; split it with views or WITH",
-            );
+            return SqlError::syntax(start, "the statement is nested too deep; split it with views or WITH");
         }
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
     };
     let (message, position) = match split_location(text) {
         Some((message, position)) => (message, position),
-        None => (text, otherwise),
+        None => (text, end),
     };
     let message = message
         .replacen("Expected: ", "expected ", 1)

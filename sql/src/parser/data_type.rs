@@ -75,7 +75,7 @@ pub fn parse_text(text: &str) -> SqlResult<FlinkType> {
         Token::EOF => Ok(data_type),
         _ => expected(&parser, "the end of the type"),
     });
-    parsed.map_err(|error| super::cursor::sql_error(&error, Position::START))
+    parsed.map_err(|error| super::cursor::sql_error(&error, Position::START, Position::START))
 }
 
 /// The type as sqlparser's tree carries it.

@@ -173,7 +173,7 @@ fn parse_interval(parser: &mut Parser, word: &Word, next: Token) -> Option<Parse
     let span = parser.peek_token_ref().span;
     if is_literal {
         parser.advance_token();
-        return Some(interval::parse_literal(parser).map(interval::Interval::into_expr));
+        return Some(interval::parse_literal(parser));
     }
     match parser.peek_nth_token_ref(1).token {
         Token::LParen | Token::Word(_) => None,

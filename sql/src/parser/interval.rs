@@ -6,7 +6,7 @@ use arrow::compute::kernels::cast_utils::Parser as _;
 use arrow::datatypes::{Date32Type, Time64NanosecondType, TimestampNanosecondType};
 use datafusion::sql::sqlparser::ast::{Expr, Interval as AstInterval, UnaryOperator, Value};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token};
 
 type Parsed<T> = std::result::Result<T, ParserError>;
 
@@ -28,14 +28,13 @@ pub enum Interval {
 
 impl Interval {
     /// The literal as an expression that DataFusion reads as the same length.
-    #[must_use]
-    pub(super) fn into_expr(self) -> Expr {
+    fn into_expr(self, span: Span) -> Expr {
         let text = match self {
             Self::Months(months) => format!("{months}{MONTHS_TEXT}"),
             Self::Millis(millis) => format!("{millis}{MILLIS_TEXT}"),
         };
         Expr::Interval(AstInterval {
-            value: Box::new(Expr::Value(Value::SingleQuotedString(text).into())),
+            value: Box::new(Expr::Value(Value::SingleQuotedString(text).with_span(span))),
             leading_field: None,
             leading_precision: None,
             last_field: None,
@@ -115,7 +114,7 @@ impl Unit {
 }
 
 /// What follows the word INTERVAL: `[+|-] 'text' unit [(p)] [TO unit [(p)]]`.
-pub(super) fn parse_literal(parser: &mut Parser) -> Parsed<Interval> {
+pub(super) fn parse_literal(parser: &mut Parser) -> Parsed<Expr> {
     let negative = match &parser.peek_token_ref().token {
         Token::Minus => true,
         Token::Plus => false,
@@ -142,7 +141,10 @@ pub(super) fn parse_literal(parser: &mut Parser) -> Parsed<Interval> {
             Some(Interval::Millis(value))
         }
     });
-    interval.ok_or_else(|| error_at("the interval is too long", token.span.start))
+    match interval {
+        Some(interval) => Ok(interval.into_expr(token.span)),
+        None => Err(error_at("the interval is too long", token.span.start)),
+    }
 }
 
 /// `unit [(p)] [TO unit [(p)]]`.

@@ -10,8 +10,12 @@ pub(crate) mod data_type;
 mod dialect;
 pub(crate) mod interval;
 mod statements;
+mod subqueries;
 mod tokens;
 mod window;
+
+#[cfg(test)]
+mod tests;
 
 pub use data_type::{from_ast as type_from_ast, parse_text as parse_type};
 pub use interval::Interval;

@@ -102,7 +102,7 @@ fn begin_set(cursor: &mut Cursor<'_>, start: Position) -> SqlResult<Option<OpenS
     }
     // Only the set is taken here; any other EXPLAIN begins anew.
     let mut index = 1;
-    while !cursor.sees_nth(index, "STATEMENT") {
+    while !(cursor.sees_nth(index, "STATEMENT") && cursor.sees_nth(index + 1, "SET")) {
         if index > 2 * DETAILS.len() || !cursor.is_word_or_comma(index) {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
 //! From text to statements' tokens, within limits.
 //!
 //! Invariant: what leaves here is small enough for recursion: at most [`MAX_TEXT`] bytes, brackets nest at most [`MAX_DEPTH`]
-//! deep, and no expression is a chain of more than [`MAX_CHAIN`] operators (each is a level of the tree). It knows nothing of
-//! grammar but the semicolon.
+//! deep, and no expression is a chain of more than [`MAX_CHAIN`] operators (each is a level of the tree). It knows of grammar
+//! the semicolon, and where a subquery begins.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -18,6 +18,9 @@ pub const MAX_TEXT: usize = 4 << 20;
 const MAX_DEPTH: usize = 128;
 /// The most operators and keywords between two commas of one pair of brackets.
 const MAX_CHAIN: usize = 2_000;
+
+/// How often the innermost subquery may be read; see [`readings_of`].
+const MAX_READINGS: usize = 64;
 
 /// The tokens of one statement, without white space and comments, and where it ends.
 #[derive(Debug)]
@@ -92,46 +95,71 @@ fn check_token(token: &TokenWithSpan) -> SqlResult<()> {
     }
 }
 
-/// Refuses what would recurse too deep.
+/// An open bracket.
+#[derive(Clone, Copy)]
+struct Level {
+    /// Operators since the last comma.
+    chain: usize,
+    /// How often sqlparser may read what is inside.
+    readings: usize,
+}
+
+/// Refuses what would recurse too deep or be read too often.
 fn check_nesting(tokens: &[TokenWithSpan]) -> SqlResult<()> {
-    // One counter of operators for each open bracket.
-    let mut chains: Vec<usize> = vec![0];
-    for token in tokens {
-        match &token.token {
+    let mut outermost = Level { chain: 0, readings: 1 };
+    let mut levels: Vec<Level> = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let level = levels.last_mut().unwrap_or(&mut outermost);
+        let refusal = match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
-                if chains.len() > MAX_DEPTH {
-                    let position = position_of(token.span.start).unwrap_or(Position::START);
-                    let message = format!("brackets nest deeper than {MAX_DEPTH}");
-                    return Err(SqlError::syntax(position, message));
+                let readings = level.readings.saturating_mul(readings_of(tokens, index));
+                levels.push(Level { chain: 0, readings });
+                if levels.len() > MAX_DEPTH {
+                    Some(format!("brackets nest deeper than {MAX_DEPTH}"))
+                } else if readings > MAX_READINGS {
+                    Some(
+                        "too many subqueries in double brackets, ((SELECT …)); use single ones or WITH"
+                            .to_owned(),
+                    )
+                } else {
+                    None
                 }
-                chains.push(0);
             }
             Token::RParen | Token::RBracket | Token::RBrace => {
                 // Brackets that don't match are the parser's to report.
-                if chains.len() > 1 {
-                    chains.pop();
-                }
+                levels.pop();
+                None
             }
             Token::Comma => {
-                if let Some(chain) = chains.last_mut() {
-                    *chain = 0;
-                }
+                level.chain = 0;
+                None
             }
             other if is_link(other) => {
-                let Some(chain) = chains.last_mut() else { continue };
-                *chain += 1;
-                if *chain > MAX_CHAIN {
-                    let position = position_of(token.span.start).unwrap_or(Position::START);
-                    let message = format!(
+                level.chain += 1;
+                (level.chain > MAX_CHAIN).then(|| {
+                    format!(
                         "an expression of more than {MAX_CHAIN} operators; use IN (…) for lists of values, or split it"
-                    );
-                    return Err(SqlError::syntax(position, message));
-                }
+                    )
+                })
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(message) = refusal {
+            return Err(SqlError::syntax(position_of(token.span.start).unwrap_or(Position::START), message));
         }
     }
     Ok(())
+}
+
+/// How often sqlparser may read what the bracket at `index` holds: behind `((SELECT` it tries a query, a join and an
+/// expression, once for each bracket of the run.
+fn readings_of(tokens: &[TokenWithSpan], index: usize) -> usize {
+    let is_open = |index: usize| tokens.get(index).is_some_and(|token| token.token == Token::LParen);
+    if !is_open(index) || index.checked_sub(1).is_some_and(is_open) {
+        return 1;
+    }
+    let run = (index..).take_while(|index| is_open(*index)).count();
+    if super::subqueries::begins_query(tokens, index + run) { run } else { 1 }
 }
 
 /// Whether a token can make an expression's tree one level deeper.
