@@ -124,6 +124,11 @@ fn java_floats(
     })
 }
 
+/// A DOUBLE as Java writes it.
+pub(crate) fn write_double(value: f64, out: &mut StringBuilder) -> std::fmt::Result {
+    write_java_float(value, &format!("{:e}", value.abs()), out)
+}
+
 /// As Java's `Double.toString`: plain from a thousandth up to ten millions, else with an exponent; always with a point.
 fn write_java_float(value: f64, scientific: &str, out: &mut StringBuilder) -> std::fmt::Result {
     if value.is_nan() {

@@ -42,6 +42,7 @@ pub(crate) static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         .chain(crate::conditional::definitions())
         .chain(crate::nested::definitions())
         .chain(crate::time::definitions())
+        .chain(crate::json::definitions())
         .chain(crate::cast::definitions());
     entries.extend(own.map(Entry::own));
     entries

@@ -4,8 +4,8 @@
 //! evaluates them; in between they travel by name. Does not own: aggregates and window functions (`weir-operators`), operators
 //! like `+` and `LIKE` and native casts (DataFusion and Arrow).
 //!
-//! Read next: `function` for the shape of a function, then a family: [`string`], `regexp`, `hash`, `math`, `conditional`,
-//! `time`, `nested`, `cast`; [`registry`](mod@registry) for how expressions find them.
+//! Read next: `function` for the shape of a function, then a family: `string`, `regexp`, `hash`, `math`, `conditional`,
+//! `time`, `nested`, `json`, `cast`; [`registry`](mod@registry) for how expressions find them.
 
 mod arguments;
 mod cast;
@@ -14,6 +14,7 @@ mod column;
 mod conditional;
 mod function;
 mod hash;
+mod json;
 mod math;
 mod nested;
 mod parameter;

@@ -2,6 +2,7 @@
 
 mod collection;
 mod field;
+mod search;
 
 use datafusion_functions::core;
 use datafusion_functions_nested as df;
@@ -48,5 +49,5 @@ pub(crate) fn reused() -> Vec<Entry> {
 }
 
 pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
-    collection::DEFINITIONS.iter()
+    collection::DEFINITIONS.iter().chain(search::DEFINITIONS)
 }

@@ -6,6 +6,7 @@ mod concat;
 mod replace;
 mod search;
 mod slice;
+mod url;
 
 use crate::catalog::Entry;
 use crate::function::Definition;
@@ -68,6 +69,7 @@ pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
         replace::DEFINITIONS,
         search::DEFINITIONS,
         slice::DEFINITIONS,
+        url::DEFINITIONS,
     ]
     .into_iter()
     .flatten()

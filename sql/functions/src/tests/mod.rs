@@ -5,6 +5,7 @@
 mod cast;
 mod conditional;
 mod hash;
+mod json;
 mod lookup;
 mod math;
 mod nested;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 
@@ -75,4 +76,32 @@ fn arrays() {
     let args = vec![ScalarValue::List(Arc::new(lists.slice(0, 1))), 2_i64.into()];
     assert_eq!(call_values("array_element", args).unwrap(), ScalarValue::from(2_i64));
     assert!(call_values("cardinality", vec![1_i64.into()]).unwrap_err().to_string().contains("not BIGINT"));
+}
+
+#[test]
+fn arrays_are_searched() {
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![
+        Some(vec![Some(9)]),
+        Some(vec![Some(1), Some(2), Some(2)]),
+        None,
+        Some(vec![]),
+        Some(vec![None, Some(2)]),
+    ]);
+    // A slice: the elements don't start with the buffer.
+    let array = ColumnarValue::Array(Arc::new(lists.slice(1, 4)));
+    let column = |values: Vec<Option<i64>>| ColumnarValue::Array(Arc::new(Int64Array::from(values)));
+    let run = |name: &str, needle: ColumnarValue| {
+        let found = call(name, None, &[array.clone(), needle], 4).unwrap().into_array(4).unwrap();
+        let options = FormatOptions::default().with_null("NULL");
+        let formatter = ArrayFormatter::try_new(&found, &options).unwrap();
+        (0..4).map(|row| formatter.value(row).to_string()).collect::<Vec<_>>()
+    };
+    let two = || ColumnarValue::Scalar(ScalarValue::from(2_i32));
+    assert_eq!(run("array_contains", two()), ["true", "NULL", "false", "true"]);
+    assert_eq!(run("array_contains", column(vec![None, None, None, None])), ["false", "NULL", "false", "true"]);
+    assert_eq!(run("array_position", two()), ["2", "NULL", "0", "2"]);
+    assert_eq!(run("array_position", column(vec![Some(1), Some(1), Some(1), None])), ["1", "NULL", "0", "NULL"]);
+    assert_eq!(run("array_remove", two()), ["[1]", "NULL", "[]", "[NULL]"]);
+    assert_eq!(run("array_remove", column(vec![Some(1), None, None, Some(2)])), ["[2, 2]", "NULL", "[]", "[NULL]"]);
+    assert!(call_values("array_contains", vec![1_i64.into(), 1_i64.into()]).is_err());
 }

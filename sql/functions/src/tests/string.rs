@@ -180,3 +180,15 @@ fn a_result_too_large_is_an_error_and_not_a_crash() {
         assert!(message.contains("more than 1 GiB"), "{message}");
     }
 }
+
+#[test]
+fn urls() {
+    let url = "https://ann:pw@weir.example:8081/jobs/a.html?state=RUNNING&limit=5#top";
+    cases!("parse_url";
+        url, "HOST" => "weir.example"; url, "PATH" => "/jobs/a.html"; url, "QUERY" => "state=RUNNING&limit=5"; url, "REF" => "top";
+        url, "PROTOCOL" => "https"; url, "AUTHORITY" => "ann:pw@weir.example:8081"; url, "FILE" => "/jobs/a.html?state=RUNNING&limit=5";
+        url, "USERINFO" => "ann:pw"; url, "PORT" => NO_TEXT; "no url", "HOST" => NO_TEXT; "http://h", "QUERY" => NO_TEXT; NO_TEXT, "HOST" => NO_TEXT;
+        url, "QUERY", "limit" => "5"; url, "QUERY", "x" => NO_TEXT; url, "HOST", "limit" => NO_TEXT);
+    cases!("url_encode"; "a b&ü.-*_~" => "a+b%26%C3%BC.-*_%7E"; NO_TEXT => NO_TEXT);
+    cases!("url_decode"; "a+b%26%C3%BC" => "a b&ü"; "%4" => NO_TEXT; "%zz" => NO_TEXT; NO_TEXT => NO_TEXT);
+}
