@@ -8,7 +8,7 @@
 //! [`formats`] for what bytes mean.
 
 pub mod blackhole;
-//datagen
+pub mod datagen;
 pub mod filesystem;
 pub mod formats;
 pub mod generator;
@@ -29,7 +29,7 @@ use weir_api::connector::ConnectorRegistry;
 pub fn registry() -> ConnectorRegistry {
     ConnectorRegistry::default()
         .with(nexmark::Nexmark)
-        //dg
+        .with(datagen::DataGen)
         .with(filesystem::FileSystem)
         .with(print::Print)
         .with(blackhole::Blackhole)

@@ -17,17 +17,17 @@ pub struct Share {
     pub count: u64,
     /// How many consecutive numbers are dealt out at once.
     pub unit: u64,
-    /// What was fixed when the job was submitted: a base time in milliseconds, where there is one.
-    pub base_millis: i64,
+    /// A number that was fixed when the job was submitted: `nexmark`'s base time, `datagen`'s seed.
+    pub fixed: i64,
 }
 
 impl Share {
     /// The splits of a source of `total` numbers (none: unbounded).
-    pub fn deal(count: u32, unit: u64, base_millis: i64, total: Option<u64>) -> Result<Vec<Split>> {
+    pub fn deal(count: u32, unit: u64, fixed: i64, total: Option<u64>) -> Result<Vec<Split>> {
         let count = u64::from(count.max(1));
         (0..count)
             .map(|index| {
-                let share = Self { index, count, unit, base_millis };
+                let share = Self { index, count, unit, fixed };
                 let payload = serde_json::to_vec(&share)
                     .map_err(|error| Error::internal("a share can't be encoded").with_source(error))?;
                 Ok(Split {
@@ -107,7 +107,7 @@ mod tests {
         ) {
             let mut seen = vec![0_u8; total as usize];
             for index in 0..count {
-                let mut cursor = Cursor::new(Share { index, count, unit, base_millis: 0 });
+                let mut cursor = Cursor::new(Share { index, count, unit, fixed: 0 });
                 let mut pieces = Vec::new();
                 let mut last = None;
                 while cursor.next() < total {
@@ -129,14 +129,9 @@ mod tests {
     fn a_share_travels_and_nonsense_is_refused() {
         let splits = Share::deal(3, 50, 17, Some(300)).expect("deals");
         assert_eq!(splits.len(), 3);
-        assert_eq!(
-            Share::of(&splits[2]).expect("valid"),
-            Share { index: 2, count: 3, unit: 50, base_millis: 17 }
-        );
-        let wrong = Split {
-            payload: br#"{"index":3,"count":3,"unit":1,"base_millis":0}"#.to_vec(),
-            ..Split::default()
-        };
+        assert_eq!(Share::of(&splits[2]).expect("valid"), Share { index: 2, count: 3, unit: 50, fixed: 17 });
+        let wrong =
+            Split { payload: br#"{"index":3,"count":3,"unit":1,"fixed":0}"#.to_vec(), ..Split::default() };
         assert!(Share::of(&wrong).is_err());
         assert!(Share::of(&Split::default()).is_err());
     }

@@ -87,7 +87,7 @@ impl Source for NexmarkSource {
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
         let shares = splits.iter().map(Share::of).collect::<Result<Vec<_>>>()?;
-        let base_millis = shares.first().map_or(0, |share| share.base_millis);
+        let base_millis = shares.first().map_or(0, |share| share.fixed);
         let generator =
             Generator::new(&self.settings, base_millis, context.projected_schema, &context.filters)?;
         let course = Course {
