@@ -22,6 +22,8 @@ pub mod schedule;
 pub mod slots;
 pub mod task;
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod reports;
 #[cfg(test)]
 mod simulation;
@@ -109,7 +111,8 @@ impl Core {
         for (record, version) in records {
             let mut effects = Vec::new();
             let limits = core.settings.limits.clone();
-            let job = Job::recovered(record, version, &core.settings.configuration, limits, now, &mut effects);
+            let job =
+                Job::recovered(record, version, &core.settings.configuration, limits, now, &mut effects);
             let id = job.id();
             core.jobs.insert(id, job);
             core.order.push(id);
@@ -169,7 +172,9 @@ impl Core {
         let mut actions = Vec::new();
         self.notice_pause(now);
         match event {
-            Event::Register { session, epoch, info } => self.register(session, epoch, info, now, &mut actions),
+            Event::Register { session, epoch, info } => {
+                self.register(session, epoch, info, now, &mut actions)
+            }
             Event::Said { session, epoch, said } => self.said(session, epoch, said, now, &mut actions),
             Event::SessionEnded { session, reason } => self.lose(session, &reason, now, &mut actions),
             Event::Submitted { record, version } => self.submitted(record, version, now),
@@ -247,7 +252,7 @@ impl Core {
             return;
         }
         if let Some(older) = self.managers.session_of(&info.id) {
-            let reason = "another session registered under the same id";
+            let reason = "the same TaskManager registered again";
             actions.push(Action::Close(older, reason.to_owned()));
             self.lose(older, reason, now, actions);
         }
@@ -315,7 +320,12 @@ impl Core {
         }
     }
 
-    fn with_job(&mut self, id: JobId, actions: &mut Vec<Action>, act: impl FnOnce(&mut Job, &mut Vec<Effect>)) {
+    fn with_job(
+        &mut self,
+        id: JobId,
+        actions: &mut Vec<Action>,
+        act: impl FnOnce(&mut Job, &mut Vec<Effect>),
+    ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let mut effects = Vec::new();
         act(job, &mut effects);
@@ -373,7 +383,12 @@ impl Core {
         self.random.random()
     }
 
-    fn send_cancel(&self, receiver: &TaskManagerId, job: JobId, attempt: weir_api::id::Attempt) -> Option<Action> {
+    fn send_cancel(
+        &self,
+        receiver: &TaskManagerId,
+        job: JobId,
+        attempt: weir_api::id::Attempt,
+    ) -> Option<Action> {
         let session = self.managers.session_of(receiver)?;
         Some(Action::Send(session, messages::message(self.epoch, messages::cancel(job, attempt))))
     }

@@ -69,7 +69,8 @@ fn fenced(epoch: LeaderEpoch, leader: LeaderEpoch) -> Error {
 
 /// The refusal of a write over another version.
 fn conflict(job: JobId, expected: Option<Version>, found: Option<Version>) -> Error {
-    let text = |version: Option<Version>| version.map_or_else(|| "none".to_owned(), |version| version.0.to_string());
+    let text =
+        |version: Option<Version>| version.map_or_else(|| "none".to_owned(), |version| version.0.to_string());
     Error::new(
         Code::Fenced,
         format!(

@@ -241,7 +241,8 @@ impl ExecutionGraph {
     }
 }
 
-fn count<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Counts {
+/// How many of these tasks are in each state.
+pub fn count<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Counts {
     let mut counts = Counts::default();
     for task in tasks {
         counts[task.state.index()] += 1;

@@ -18,7 +18,10 @@ impl<K: Ord + Clone> Monitor<K> {
     /// A monitor that calls a peer silent after `timeout`.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout_millis: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1), last: BTreeMap::new() }
+        Self {
+            timeout_millis: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1),
+            last: BTreeMap::new(),
+        }
     }
 
     /// The peer gave a sign of life, or starts to be watched.

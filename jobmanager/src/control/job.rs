@@ -16,9 +16,6 @@ pub mod record;
 pub mod running;
 pub mod status;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +114,8 @@ pub struct Job {
 #[must_use]
 pub fn effective(cluster: &Configuration, spec: &JobSpec) -> Configuration {
     let mut configuration = cluster.clone();
-    let own = spec.graph.config().iter().chain(&spec.config);
+    // The graph's holds what the statements `SET`, which comes last.
+    let own = spec.config.iter().chain(spec.graph.config());
     for (key, value) in own {
         // Both were checked when the job was submitted; a key that a newer version no longer knows has no effect.
         let _ = configuration.set(key, value);
@@ -128,7 +126,13 @@ pub fn effective(cluster: &Configuration, spec: &JobSpec) -> Configuration {
 impl Job {
     /// A job that was just submitted and recorded.
     #[must_use]
-    pub fn submitted(record: JobRecord, version: Version, cluster: &Configuration, limits: Limits, now: Now) -> Self {
+    pub fn submitted(
+        record: JobRecord,
+        version: Version,
+        cluster: &Configuration,
+        limits: Limits,
+        now: Now,
+    ) -> Self {
         let mut job = Self::new(record, version, cluster, limits, JobStatus::Initializing, now);
         job.history.set(JobStatus::Created, now.unix_millis);
         job
@@ -379,7 +383,12 @@ impl Job {
                      the parallelism",
                     self.spec.name
                 );
-                self.starved(Exception::of_job(Code::NoSlots, message, now.unix_millis), now, random, effects);
+                self.starved(
+                    Exception::of_job(Code::NoSlots, message, now.unix_millis),
+                    now,
+                    random,
+                    effects,
+                );
             }
             Phase::Running { deploy_deadline } => {
                 *deploy_deadline = u64::MAX;

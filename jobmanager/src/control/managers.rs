@@ -1,7 +1,8 @@
 //! The registered TaskManagers and their sessions.
 //!
-//! Invariant: a TaskManager has one session. When it registers again under the same id, the newer session counts and the older
-//! is ended: a process that dials again must not wait until its dead connection has been noticed.
+//! Invariant: a TaskManager has one session. When the same process (same id, same data address) registers again, the newer
+//! session counts and the older is ended: whoever dials again must not wait until its dead connection has been noticed. Another
+//! process under a living one's id is refused, else the two would throw each other out forever.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,6 +72,17 @@ impl Managers {
                 format!("TaskManager {} names no data address that others could reach", info.id),
             ));
         }
+        if let Some(other) = self.by_id.get(&info.id)
+            && other.info.data_address != info.data_address
+        {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!(
+                    "a TaskManager with the id {} is registered already, at {}; ids must be unique (taskmanager.resource-id)",
+                    info.id, other.info.data_address
+                ),
+            ));
+        }
         if self.by_id.len() >= MAX_MANAGERS && !self.by_id.contains_key(&info.id) {
             return Err(Error::new(
                 Code::InvalidArgument,
@@ -91,8 +103,7 @@ impl Managers {
         self.monitor.beat(session, now.monotonic_millis);
         self.by_session.insert(session, info.id.clone());
         let id = info.id.clone();
-        let manager =
-            Manager { info, session, last_heartbeat_unix_millis: now.unix_millis, process: None };
+        let manager = Manager { info, session, last_heartbeat_unix_millis: now.unix_millis, process: None };
         self.by_id.insert(id, manager);
     }
 

@@ -4,7 +4,7 @@
 
 use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId};
 use weir_proto::v1::{
-    CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Refused, Registered, SlotPlacement,
+    CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Registered, SlotPlacement,
     job_manager_message::Body,
 };
 
@@ -24,12 +24,6 @@ pub fn registered(interval: std::time::Duration, timeout: std::time::Duration) -
         heartbeat_interval_millis: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
         heartbeat_timeout_millis: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
     })
-}
-
-/// Why a session ends.
-#[must_use]
-pub fn refused(reason: String) -> Body {
-    Body::Refused(Refused { reason })
 }
 
 /// A sign of life.

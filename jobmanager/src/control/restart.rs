@@ -68,7 +68,8 @@ impl Config {
                 multiplier: configuration.get(&options::EXPONENTIAL_MULTIPLIER).max(1.0),
                 reset_after: configuration.get(&options::EXPONENTIAL_RESET),
                 jitter: configuration.get(&options::EXPONENTIAL_JITTER).clamp(0.0, 1.0),
-                attempts: Some(configuration.get(&options::EXPONENTIAL_ATTEMPTS)).filter(|attempts| *attempts > 0),
+                attempts: Some(configuration.get(&options::EXPONENTIAL_ATTEMPTS))
+                    .filter(|attempts| *attempts > 0),
             },
         }
     }
@@ -90,7 +91,8 @@ impl Config {
                 "exponential-delay: from {} ms to {} ms, times {multiplier}, {}",
                 initial.as_millis(),
                 max.as_millis(),
-                attempts.map_or_else(|| "without limit".to_owned(), |attempts| format!("{attempts} restarts"))
+                attempts
+                    .map_or_else(|| "without limit".to_owned(), |attempts| format!("{attempts} restarts"))
             ),
         }
     }
@@ -137,7 +139,9 @@ impl Strategy {
             Config::None => Decision::GiveUp("the restart strategy is none".to_owned()),
             Config::FixedDelay { attempts, delay } => {
                 if self.restarts >= attempts {
-                    return Decision::GiveUp(format!("all {attempts} restarts of restart-strategy.fixed-delay are used up"));
+                    return Decision::GiveUp(format!(
+                        "all {attempts} restarts of restart-strategy.fixed-delay are used up"
+                    ));
                 }
                 self.restarts += 1;
                 Decision::Restart { after: delay }
@@ -153,7 +157,8 @@ impl Strategy {
                         self.restarts
                     ));
                 }
-                self.backoff = if self.restarts == 0 { initial } else { scaled(self.backoff, multiplier) }.min(max);
+                self.backoff =
+                    if self.restarts == 0 { initial } else { scaled(self.backoff, multiplier) }.min(max);
                 self.restarts = self.restarts.saturating_add(1);
                 let after = scaled(self.backoff, 1.0 + jitter * (2.0 * random - 1.0)).min(max);
                 self.last_restart = Some(now_millis.saturating_add(millis(after)));
@@ -163,7 +168,11 @@ impl Strategy {
     }
 
     fn failure_rate(&mut self, max: u32, interval: Duration, delay: Duration, now_millis: u64) -> Decision {
-        while self.failures.front().is_some_and(|failure| now_millis.saturating_sub(*failure) > millis(interval)) {
+        while self
+            .failures
+            .front()
+            .is_some_and(|failure| now_millis.saturating_sub(*failure) > millis(interval))
+        {
             self.failures.pop_front();
         }
         if self.failures.len() >= max as usize {
@@ -177,7 +186,8 @@ impl Strategy {
     }
 
     fn forget_old_failures(&mut self, now_millis: u64, reset_after: Duration) {
-        if self.last_restart.is_some_and(|restart| now_millis >= restart.saturating_add(millis(reset_after))) {
+        if self.last_restart.is_some_and(|restart| now_millis >= restart.saturating_add(millis(reset_after)))
+        {
             self.restarts = 0;
         }
     }
@@ -193,7 +203,7 @@ fn scaled(duration: Duration, factor: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::prelude::{prop_assert, proptest};
 
     use super::*;
 
@@ -232,7 +242,10 @@ mod tests {
             }
         );
         assert_eq!(configured(&[("restart-strategy.type", "disable")]), Config::None);
-        let fixed = configured(&[("restart-strategy.type", "fixed-delay"), ("restart-strategy.fixed-delay.attempts", "3")]);
+        let fixed = configured(&[
+            ("restart-strategy.type", "fixed-delay"),
+            ("restart-strategy.fixed-delay.attempts", "3"),
+        ]);
         assert_eq!(fixed, Config::FixedDelay { attempts: 3, delay: seconds(1) });
         let rate = configured(&[("restart-strategy.type", "failureRate")]);
         assert_eq!(rate, Config::FailureRate { max_failures: 1, interval: seconds(60), delay: seconds(1) });
@@ -258,7 +271,10 @@ mod tests {
         assert!(matches!(strategy.on_failure(100_000, 0.5), Decision::Restart { .. }));
         assert!(matches!(strategy.on_failure(130_000, 0.5), Decision::Restart { .. }));
         assert!(matches!(strategy.clone().on_failure(150_000, 0.5), Decision::GiveUp(_)));
-        assert!(matches!(strategy.on_failure(160_001, 0.5), Decision::Restart { .. }), "the first is forgotten");
+        assert!(
+            matches!(strategy.on_failure(160_001, 0.5), Decision::Restart { .. }),
+            "the first is forgotten"
+        );
         assert!(matches!(strategy.on_failure(160_002, 0.5), Decision::GiveUp(_)));
     }
 

@@ -119,7 +119,8 @@ fn take(offers: &mut BTreeMap<TaskManagerId, Offer>, spread: Spread) -> Option<S
     let (manager, offer) = match spread {
         Spread::Even => open.min_by(|(_, a), (_, b)| {
             // The share in use once one more slot is: (used + 1) / total, compared without division.
-            (u64::from(a.used() + 1) * u64::from(b.total)).cmp(&(u64::from(b.used() + 1) * u64::from(a.total)))
+            (u64::from(a.used() + 1) * u64::from(b.total))
+                .cmp(&(u64::from(b.used() + 1) * u64::from(a.total)))
         }),
         Spread::Fill => open.min_by_key(|(_, offer)| (offer.used() == 0, offer.free.len())),
     }?;
@@ -166,8 +167,12 @@ mod tests {
 
     #[test]
     fn a_shortage_says_what_is_missing() {
-        let problem =
-            Problem { needed: 3, offers: offers(&[(2, &[1]), (1, &[0])]), previous: &[], spread: Spread::Even };
+        let problem = Problem {
+            needed: 3,
+            offers: offers(&[(2, &[1]), (1, &[0])]),
+            previous: &[],
+            spread: Spread::Even,
+        };
         let shortage = solve(problem).expect_err("too few");
         assert_eq!(shortage.to_string(), "3 slots are needed; 2 of 3 on 2 TaskManagers are free");
     }
@@ -175,7 +180,12 @@ mod tests {
     fn any_offers() -> impl Strategy<Value = BTreeMap<TaskManagerId, Offer>> {
         let offer = proptest::collection::vec(any::<bool>(), 1..6).prop_map(|free| Offer {
             total: free.len() as u32,
-            free: (0..).map(SlotIndex).zip(&free).filter(|(_, free)| **free).map(|(index, _)| index).collect(),
+            free: (0..)
+                .map(SlotIndex)
+                .zip(&free)
+                .filter(|(_, free)| **free)
+                .map(|(index, _)| index)
+                .collect(),
         });
         proptest::collection::vec(offer, 0..6)
             .prop_map(|offers| offers.into_iter().enumerate().map(|(n, offer)| (manager(n), offer)).collect())
@@ -184,7 +194,10 @@ mod tests {
     fn any_previous() -> impl Strategy<Value = Vec<Slot>> {
         proptest::collection::btree_set((0..7usize, 0..6u32), 0..8)
             .prop_map(|slots| {
-                slots.into_iter().map(|(n, index)| Slot { manager: manager(n), index: SlotIndex(index) }).collect()
+                slots
+                    .into_iter()
+                    .map(|(n, index)| Slot { manager: manager(n), index: SlotIndex(index) })
+                    .collect()
             })
             .prop_shuffle()
     }
@@ -237,11 +250,18 @@ mod tests {
         match spread {
             Spread::Even => {
                 for from in &picked {
-                    for (to, target) in offers.iter().filter(|(to, target)| used_after(to, target) < target.total) {
+                    for (to, target) in
+                        offers.iter().filter(|(to, target)| used_after(to, target) < target.total)
+                    {
                         let source = &offers[*from];
                         let before = u64::from(used_after(from, source)) * u64::from(target.total);
                         let after = u64::from(used_after(to, target) + 1) * u64::from(source.total);
-                        prop_assert!(*from == to || after >= before, "moving a slot from {} to {} helps", from, to);
+                        prop_assert!(
+                            *from == to || after >= before,
+                            "moving a slot from {} to {} helps",
+                            from,
+                            to
+                        );
                     }
                 }
             }

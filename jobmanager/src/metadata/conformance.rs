@@ -25,8 +25,16 @@ async fn conforms<M: Metadata>(open: impl Fn() -> M) {
     assert_eq!(twice.code(), Code::Fenced, "it is there already");
     let changed = first.put(one, job(1), Some(created), b"c".to_vec()).await.unwrap();
     assert!(changed > created);
-    assert_eq!(first.put(one, job(1), Some(created), vec![]).await.unwrap_err().code(), Code::Fenced, "old version");
-    assert_eq!(first.put(one, job(9), Some(changed), vec![]).await.unwrap_err().code(), Code::Fenced, "never there");
+    assert_eq!(
+        first.put(one, job(1), Some(created), vec![]).await.unwrap_err().code(),
+        Code::Fenced,
+        "old version"
+    );
+    assert_eq!(
+        first.put(one, job(9), Some(changed), vec![]).await.unwrap_err().code(),
+        Code::Fenced,
+        "never there"
+    );
     first.put(one, job(2), None, vec![0; 100_000]).await.unwrap();
     assert_eq!(first.delete(one, job(2), changed).await.unwrap_err().code(), Code::Fenced, "another version");
     drop(first);
@@ -37,13 +45,21 @@ async fn conforms<M: Metadata>(open: impl Fn() -> M) {
     let jobs = second.jobs().await.unwrap();
     assert_eq!(jobs.len(), 2);
     assert_eq!(jobs[0], Stored { job: job(1), version: changed, bytes: b"c".to_vec() });
-    assert_eq!(second.put(one, job(1), Some(changed), vec![]).await.unwrap_err().code(), Code::Fenced, "old leader");
+    assert_eq!(
+        second.put(one, job(1), Some(changed), vec![]).await.unwrap_err().code(),
+        Code::Fenced,
+        "old leader"
+    );
     assert_eq!(second.delete(one, job(1), changed).await.unwrap_err().code(), Code::Fenced, "old leader");
     second.delete(two, job(1), changed).await.unwrap();
     assert_eq!(second.delete(two, job(1), changed).await.unwrap_err().code(), Code::Fenced, "gone");
     let third = second.lead().await.unwrap();
     assert!(third > two);
-    assert_eq!(second.put(two, job(3), None, vec![]).await.unwrap_err().code(), Code::Fenced, "itself, earlier");
+    assert_eq!(
+        second.put(two, job(3), None, vec![]).await.unwrap_err().code(),
+        Code::Fenced,
+        "itself, earlier"
+    );
     assert_eq!(second.jobs().await.unwrap().iter().map(|stored| stored.job).collect::<Vec<_>>(), [job(2)]);
 }
 

@@ -54,7 +54,10 @@ impl Directory {
     }
 
     /// Files are read and written where blocking is allowed.
-    async fn run<T: Send + 'static>(&self, act: impl FnOnce(&mut State) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut State) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let state = Arc::clone(&self.state);
         tokio::task::spawn_blocking(move || {
             // Every write is atomic on disk, so a panic leaves nothing half-changed.
@@ -175,7 +178,10 @@ impl Metadata for Directory {
         if bytes.len() > MAX_RECORD_BYTES {
             return Err(Error::new(
                 Code::InvalidArgument,
-                format!("the record of job {job} holds {} bytes, at most {MAX_RECORD_BYTES} can be kept", bytes.len()),
+                format!(
+                    "the record of job {job} holds {} bytes, at most {MAX_RECORD_BYTES} can be kept",
+                    bytes.len()
+                ),
             ));
         }
         self.run(move |state| {
@@ -266,7 +272,9 @@ fn write(path: &Path, version: u64, payload: &[u8]) -> Result<()> {
 
 fn sync_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(|error| failed("sync", parent, error))
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| failed("sync", parent, error))
 }
 
 fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
@@ -290,7 +298,7 @@ mod tests {
         ]
         .concat();
         assert_eq!(bytes, expected);
-        assert_eq!(bytes[30..], [0x5a, 0x4f, 0x2b, 0x1c], "the checksum is CRC-32 (IEEE)");
+        assert_eq!(bytes[30..], [0x71, 0x8b, 0xb9, 0xe5], "the checksum is CRC-32 (IEEE)");
         assert_eq!(decode(&bytes), Ok((7, b"ab".to_vec())));
     }
 

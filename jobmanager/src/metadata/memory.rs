@@ -30,7 +30,7 @@ impl Memory {
 
 impl State {
     fn check(&self, epoch: LeaderEpoch, job: JobId, expected: Option<Version>) -> Result<()> {
-        if epoch != self.epoch {
+        if self.epoch == LeaderEpoch(0) || epoch != self.epoch {
             return Err(fenced(epoch, self.epoch));
         }
         let found = self.jobs.get(&job).map(|(version, _)| *version);

@@ -124,7 +124,9 @@ impl Phase {
             Self::Backoff { .. } => "the restart strategy's delay".to_owned(),
             Self::Recording(..) => "the metadata to record the results".to_owned(),
             Self::Committing { failures: 0, .. } => "its sinks to commit".to_owned(),
-            Self::Committing { failures, .. } => format!("its sinks to commit (failed {failures} times so far)"),
+            Self::Committing { failures, .. } => {
+                format!("its sinks to commit (failed {failures} times so far)")
+            }
             Self::Closing(..) => "the metadata to record its end".to_owned(),
         })
     }

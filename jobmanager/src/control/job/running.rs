@@ -49,8 +49,11 @@ impl Job {
                 self.failed(self.locate(failure, vertex, subtask), now, random, effects);
             }
             TaskState::Canceled if matches!(self.phase, Phase::Running { .. }) => {
-                let failure =
-                    Exception::of_job(Code::TaskManagerLost, "the TaskManager cancelled the task", now.unix_millis);
+                let failure = Exception::of_job(
+                    Code::TaskManagerLost,
+                    "the TaskManager cancelled the task",
+                    now.unix_millis,
+                );
                 self.failed(self.locate(failure, vertex, subtask), now, random, effects);
             }
             _ => {}
@@ -59,7 +62,13 @@ impl Job {
     }
 
     /// A task of the present attempt has reported counters.
-    pub fn task_measured(&mut self, vertex: VertexIndex, subtask: SubtaskIndex, metrics: SubtaskMetrics, now: Now) {
+    pub fn task_measured(
+        &mut self,
+        vertex: VertexIndex,
+        subtask: SubtaskIndex,
+        metrics: SubtaskMetrics,
+        now: Now,
+    ) {
         if let Some(task) = self.execution.task_mut(vertex, subtask) {
             task.measure.report(metrics, now.monotonic_millis);
         }

@@ -68,8 +68,11 @@ impl JobStatus {
 
     /// Whether `next` may follow.
     #[must_use]
-    pub const fn may_become(self, next: Self) -> bool {
+    pub fn may_become(self, next: Self) -> bool {
         use JobStatus as S;
+        if self == next {
+            return false;
+        }
         match (self, next) {
             (S::Finished | S::Failed | S::Canceled | S::Suspended, _) => false,
             (S::Failing, S::Failed | S::Suspended) => true,

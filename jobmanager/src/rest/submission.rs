@@ -1,0 +1,121 @@
+//! `POST /jobs` and `POST /jobs/explain`: SQL or YAML in, a job or a plan out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_api::config::options;
+use weir_api::error::{Code, Error, Result};
+
+use super::App;
+use super::error::Refusal;
+use crate::submit::{Submission, job_file};
+
+/// A job to run: either `sql` or `yaml`; the other fields go over what a YAML says.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    /// Statements.
+    sql: Option<String>,
+    /// A job file.
+    yaml: Option<String>,
+    /// The job's name.
+    name: Option<String>,
+    /// How many parallel subtasks.
+    parallelism: Option<u32>,
+    /// Configuration keys over the cluster's.
+    #[serde(default)]
+    config: BTreeMap<String, Setting>,
+}
+
+/// A value of the configuration.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+enum Setting {
+    Text(String),
+    Boolean(bool),
+    #[schema(value_type = f64)]
+    Number(serde_json::Number),
+}
+
+impl Body {
+    fn into_submission(self) -> Result<Submission> {
+        let mut submission = match (self.sql, self.yaml) {
+            (Some(sql), None) => Submission { sql, ..Default::default() },
+            (None, Some(yaml)) => job_file::parse(&yaml)?,
+            _ => {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    "a submission has either the field 'sql' with statements or 'yaml' with a job file",
+                ));
+            }
+        };
+        submission.name = self.name.or(submission.name);
+        submission.parallelism = self.parallelism.or(submission.parallelism);
+        submission.config.extend(self.config.into_iter().map(|(key, value)| {
+            let value = match value {
+                Setting::Text(text) => text,
+                Setting::Boolean(value) => value.to_string(),
+                Setting::Number(number) => number.to_string(),
+            };
+            (key, value)
+        }));
+        Ok(submission)
+    }
+}
+
+/// A job that was taken.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Submitted {
+    jobid: String,
+    /// What its author should hear about.
+    warnings: Vec<String>,
+}
+
+/// Submits a job; it is recorded when this answers.
+#[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = Body,
+    responses((status = 202, body = Submitted), (status = 400, body = super::error::Errors)))]
+pub(super) async fn submit(
+    State(app): State<App>,
+    body: Result<Json<Body>, JsonRejection>,
+) -> Result<(StatusCode, Json<Submitted>), Refusal> {
+    if !app.configuration.get(&options::WEB_SUBMIT) {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "jobs can't be submitted by REST here (web.submit.enable)",
+        ));
+    }
+    let submission = body?.0.into_submission()?;
+    let dispatcher = Arc::clone(&app.dispatcher);
+    // A client that hangs up must not leave a job that is recorded and not known.
+    let submitted = app.tasks.spawn(async move { dispatcher.submit(submission).await }).await;
+    let submitted =
+        submitted.map_err(|error| Error::internal("submitting the job panicked").with_source(error))??;
+    let answer = Submitted { jobid: submitted.job.to_string(), warnings: submitted.warnings };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// How a job would be run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Explained {
+    /// For people.
+    plan: String,
+    /// What its author should hear about.
+    warnings: Vec<String>,
+}
+
+/// Plans a job without running it.
+#[utoipa::path(post, path = "/jobs/explain", tag = "jobs", request_body = Body,
+    responses((status = 200, body = Explained), (status = 400, body = super::error::Errors)))]
+pub(super) async fn explain(
+    State(app): State<App>,
+    body: Result<Json<Body>, JsonRejection>,
+) -> Result<Json<Explained>, Refusal> {
+    let explained = app.dispatcher.explain(body?.0.into_submission()?).await?;
+    Ok(Json(Explained { plan: explained.text, warnings: explained.warnings }))
+}

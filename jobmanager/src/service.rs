@@ -1,0 +1,276 @@
+//! The shell around the core: one task that feeds it events and does what it says.
+//!
+//! Invariant: the core is touched by this task only, one event at a time, and the task never waits for the outside: writes,
+//! commits and aborts run as tasks of their own that it owns, and answer with events. When it ends they end.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_api::clock::Clock;
+use weir_api::connector::ConnectorRegistry;
+use weir_api::error::{Code, Error, Result};
+use weir_api::id::{JobId, LeaderEpoch};
+
+use crate::commit::Sinks;
+use crate::control::Core;
+use crate::control::event::{Action, Event, ManagerInfo, SessionId};
+use crate::control::job::Failure;
+use crate::control::now::Now;
+use crate::metadata::{Metadata, encoding};
+use crate::session::Outbound;
+
+/// Events that may wait.
+const QUEUE: usize = 1_024;
+
+type Question = Box<dyn FnOnce(&Core, Now) + Send>;
+
+enum Command {
+    Event(Event),
+    Register(SessionId, LeaderEpoch, ManagerInfo, Outbound),
+    Ask(Question),
+    Cancel(JobId, oneshot::Sender<Result<()>>),
+}
+
+/// Talks to the service.
+#[derive(Clone)]
+pub(crate) struct Client {
+    commands: mpsc::Sender<Command>,
+}
+
+fn gone() -> Error {
+    Error::new(Code::Io, "the JobManager is shutting down")
+}
+
+impl Client {
+    /// Hands over an event.
+    pub(crate) async fn event(&self, event: Event) -> Result<()> {
+        self.commands.send(Command::Event(event)).await.map_err(|_| gone())
+    }
+
+    /// A TaskManager wants to join.
+    pub(crate) async fn register(
+        &self,
+        session: SessionId,
+        epoch: LeaderEpoch,
+        info: ManagerInfo,
+        outbound: Outbound,
+    ) -> Result<()> {
+        let command = Command::Register(session, epoch, info, outbound);
+        self.commands.send(command).await.map_err(|_| gone())
+    }
+
+    /// Looks at the core.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Core, Now) -> T + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |core, now| {
+            // Whoever asked may be gone.
+            let _ = reply.send(question(core, now));
+        });
+        self.commands.send(Command::Ask(question)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Cancels a job.
+    pub(crate) async fn cancel(&self, job: JobId) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Cancel(job, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// The task that owns the core.
+pub(crate) struct Service {
+    core: Core,
+    clock: Arc<dyn Clock>,
+    metadata: Arc<dyn Metadata>,
+    registry: ConnectorRegistry,
+    commands: mpsc::Receiver<Command>,
+    sessions: HashMap<SessionId, Outbound>,
+    work: JoinSet<Event>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// A service around a core that isn't running yet.
+    pub(crate) fn new(
+        core: Core,
+        clock: Arc<dyn Clock>,
+        metadata: Arc<dyn Metadata>,
+        registry: ConnectorRegistry,
+        shutdown: CancellationToken,
+    ) -> (Self, Client) {
+        let (commands_in, commands) = mpsc::channel(QUEUE);
+        let service = Self {
+            core,
+            clock,
+            metadata,
+            registry,
+            commands,
+            sessions: HashMap::new(),
+            work: JoinSet::new(),
+            shutdown,
+        };
+        (service, Client { commands: commands_in })
+    }
+
+    /// Runs until the shutdown token is cancelled or another leader takes over; that is the error.
+    pub(crate) async fn run(mut self, first: Vec<Action>) -> Result<()> {
+        let mut result = self.perform(first);
+        while result.is_ok() {
+            let wait = self.core.next_deadline().saturating_sub(self.clock.monotonic_millis());
+            result = tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                Some(command) = self.commands.recv() => self.command(command),
+                Some(done) = self.work.join_next(), if !self.work.is_empty() => match done {
+                    Ok(event) => self.event(event),
+                    Err(error) => Err(Error::internal("a task of the JobManager panicked").with_source(error)),
+                },
+                () = tokio::time::sleep(Duration::from_millis(wait)) => self.event(Event::Tick),
+            };
+        }
+        self.shutdown.cancel();
+        let last = self.core.suspend(self.now());
+        let _ = self.perform(last);
+        result
+    }
+
+    fn now(&self) -> Now {
+        Now::of(self.clock.as_ref())
+    }
+
+    fn command(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Event(event) => self.event(event),
+            Command::Register(session, epoch, info, outbound) => {
+                self.sessions.insert(session, outbound);
+                self.event(Event::Register { session, epoch, info })
+            }
+            Command::Ask(question) => {
+                question(&self.core, self.now());
+                Ok(())
+            }
+            Command::Cancel(job, reply) => {
+                let result = match self.core.cancel(job, self.now()) {
+                    Ok(actions) => {
+                        self.perform(actions)?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(result);
+                Ok(())
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Result<()> {
+        if let Event::SessionEnded { session, reason } = &event {
+            self.close(*session, reason.clone());
+        }
+        if let Event::Persisted { job, result: Err(failure) } = &event {
+            tracing::error!(%job, code = %failure.code, error = failure.message, "metadata can't be written");
+        }
+        let actions = self.core.handle(event, self.now());
+        self.perform(actions)
+    }
+
+    /// Does what the core wants; whom nothing can be sent to is lost, which may bring more to do.
+    fn perform(&mut self, actions: Vec<Action>) -> Result<()> {
+        let mut slow = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send(session, message) => {
+                    let sent = self.sessions.get(&session).map(|outbound| outbound.push(*message));
+                    if matches!(sent, Some(Err(_))) {
+                        slow.push(session);
+                    }
+                }
+                Action::Close(session, reason) => self.close(session, reason),
+                Action::StepDown(reason) => return Err(Error::new(Code::Fenced, reason)),
+                Action::Persist { record, expected } => {
+                    let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
+                    self.work.spawn(async move {
+                        let job = record.spec.id;
+                        let bytes = encoding::encode(&record);
+                        let result = guarded(metadata.put(epoch, job, Some(expected), bytes)).await;
+                        Event::Persisted { job, result: result.map_err(|error| Failure::from(&error)) }
+                    });
+                }
+                Action::Delete(job, version) => {
+                    let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
+                    self.work.spawn(async move {
+                        if let Err(error) = metadata.delete(epoch, job, version).await {
+                            tracing::warn!(%job, error = error.chain(), "an ended job stays in the metadata");
+                        }
+                        Event::Tick
+                    });
+                }
+                Action::Commit { job, attempt, sinks } => {
+                    let found = self.sinks(job)?;
+                    self.work.spawn(async move {
+                        let result = guarded(found.commit(attempt, sinks)).await;
+                        Event::Committed {
+                            job,
+                            attempt,
+                            result: result.map_err(|error| Failure::from(&error)),
+                        }
+                    });
+                }
+                Action::Abort { job, attempt } => {
+                    let found = self.sinks(job)?;
+                    self.work.spawn(async move {
+                        let aborted = async {
+                            found.abort(attempt).await;
+                            Ok(())
+                        };
+                        if let Err(error) = guarded(aborted).await {
+                            tracing::error!(%job, %attempt, error = error.chain(), "uncommitted output stays");
+                        }
+                        Event::Aborted { job, attempt }
+                    });
+                }
+            }
+        }
+        for session in slow {
+            let reason = "it doesn't take what it is sent".to_owned();
+            self.event(Event::SessionEnded { session, reason })?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, session: SessionId, reason: String) {
+        if let Some(outbound) = self.sessions.remove(&session) {
+            tracing::info!(session = session.0, reason, "a session with a TaskManager has ended");
+            outbound.refuse(self.core.epoch().0, reason);
+        }
+    }
+
+    fn sinks(&self, job: JobId) -> Result<Sinks> {
+        let graph = Arc::clone(&self.core.job(job)?.spec().graph);
+        Ok(Sinks { registry: self.registry.clone(), job, graph })
+    }
+}
+
+/// A connector that panics fails its job, not the JobManager.
+async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        Err(Error::new(Code::TaskPanicked, format!("the JobManager's work for the job panicked: {text}")))
+    })
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("sessions", &self.sessions.len()).finish_non_exhaustive()
+    }
+}

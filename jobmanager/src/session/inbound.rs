@@ -1,0 +1,89 @@
+//! Messages of TaskManagers, read and checked.
+//!
+//! Invariant: what passes here is of a bounded size and has valid ids; whether it still counts is the core's decision.
+
+use weir_api::error::{Code, Error, Result};
+use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_proto::v1::{
+    MetricsReport, Register, SubtaskId, TaskManagerMessage, TaskStateChanged, task_manager_message::Body,
+};
+
+use crate::control::event::{ManagerInfo, Said};
+use crate::control::task::TaskState;
+
+/// The longest host name, address or version.
+const MAX_NAME_BYTES: usize = 1_024;
+
+/// The first message of a session.
+pub(super) fn registration(message: TaskManagerMessage) -> Result<(LeaderEpoch, ManagerInfo)> {
+    let epoch = LeaderEpoch(message.leader_epoch);
+    match message.body {
+        Some(Body::Register(register)) => Ok((epoch, info(register)?)),
+        _ => Err(malformed("a session begins with a registration")),
+    }
+}
+
+/// Any later message.
+pub(super) fn said(message: TaskManagerMessage) -> Result<(LeaderEpoch, Said)> {
+    let epoch = LeaderEpoch(message.leader_epoch);
+    let said = match message.body {
+        None => return Err(malformed("a message without a body")),
+        Some(Body::Register(_)) => return Err(malformed("a second registration in one session")),
+        Some(Body::Heartbeat(_)) => Said::Heartbeat,
+        Some(Body::TaskState(changed)) => task_state(changed)?,
+        Some(Body::Metrics(report)) => metrics(report)?,
+    };
+    Ok((epoch, said))
+}
+
+fn info(register: Register) -> Result<ManagerInfo> {
+    let names = [&register.data_address, &register.metrics_address, &register.version, &register.host];
+    if names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
+        return Err(malformed("a registration with a name of more than 1024 bytes"));
+    }
+    Ok(ManagerInfo {
+        id: TaskManagerId::new(register.task_manager_id)?,
+        data_address: register.data_address,
+        metrics_address: register.metrics_address,
+        slots: register.slots,
+        version: register.version,
+        host: register.host,
+        cpu_cores: register.cpu_cores,
+        physical_memory_bytes: register.physical_memory_bytes,
+        network_memory_bytes: register.network_memory_bytes,
+    })
+}
+
+fn task_state(changed: TaskStateChanged) -> Result<Said> {
+    let state = TaskState::from_message(changed.state)
+        .ok_or_else(|| malformed(&format!("the task state {}", changed.state)))?;
+    Ok(Said::Task {
+        task: execution(changed.task)?,
+        state,
+        failure: changed.failure,
+        committables: changed.committables,
+    })
+}
+
+fn metrics(report: MetricsReport) -> Result<Said> {
+    let tasks = report
+        .subtasks
+        .into_iter()
+        .map(|mut metrics| Ok((execution(metrics.task.take())?, metrics)))
+        .collect::<Result<_>>()?;
+    Ok(Said::Metrics { tasks, process: report.process })
+}
+
+fn execution(id: Option<SubtaskId>) -> Result<ExecutionId> {
+    let id = id.ok_or_else(|| malformed("a report about no task"))?;
+    Ok(ExecutionId {
+        job: JobId::try_from_slice(&id.job_id)?,
+        attempt: Attempt(id.attempt),
+        vertex: VertexIndex(id.vertex),
+        subtask: SubtaskIndex(id.subtask),
+    })
+}
+
+fn malformed(what: &str) -> Error {
+    Error::new(Code::MalformedMessage, format!("the TaskManager sent {what}"))
+}
