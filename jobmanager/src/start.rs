@@ -26,6 +26,7 @@ use crate::service::Service;
 use crate::session::Sessions;
 use crate::submit::Dispatcher;
 use crate::submit::planner::Planner;
+use crate::submit::sql_planner::SqlPlanner;
 
 /// How long open requests and sessions may take to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -72,6 +73,11 @@ impl Handle {
 }
 
 impl JobManager {
+    /// Starts one that plans SQL and keeps its jobs where the options say. Answers when REST does.
+    pub async fn start(options: Options, registry: ConnectorRegistry, clock: Arc<dyn Clock>) -> Result<Handle> {
+        Self::start_with(options, registry, Arc::new(SqlPlanner), clock).await
+    }
+
     /// Starts one that keeps its jobs where the options say. Answers when REST does.
     pub async fn start_with(
         options: Options,

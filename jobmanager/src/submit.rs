@@ -6,6 +6,7 @@
 pub mod job_file;
 pub mod planner;
 pub mod splits;
+pub mod sql_planner;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,13 +142,11 @@ impl Dispatcher {
         if submission.parallelism == Some(0) {
             return Err(Error::new(Code::InvalidArgument, "the parallelism 0 runs nothing; 1 is the least"));
         }
-        let parallelism =
-            submission.parallelism.unwrap_or_else(|| effective.get(&options::PARALLELISM_DEFAULT));
         let name = submission.name.or_else(|| effective.get_set(&options::PIPELINE_NAME));
         let request = Request {
             sql: submission.sql,
             name: name.filter(|name| !name.is_empty()),
-            parallelism,
+            parallelism: submission.parallelism,
             config: effective,
             registry: self.registry.clone(),
         };

@@ -1,6 +1,6 @@
 //! What the JobManager needs of a planner: SQL to a job graph.
 //!
-//! A trait, so that the service can be tested without SQL; the real one is [`SqlPlanner`].
+//! A trait, so that the service can be tested without SQL; the real one is [`SqlPlanner`](super::sql_planner::SqlPlanner).
 
 use weir_api::config::{Configuration, Warning};
 use weir_api::connector::ConnectorRegistry;
@@ -14,8 +14,8 @@ pub struct Request {
     pub sql: String,
     /// The job's name; else the planner makes one.
     pub name: Option<String>,
-    /// How many parallel subtasks.
-    pub parallelism: u32,
+    /// How many parallel subtasks, above what the statements say; else they and the configuration decide.
+    pub parallelism: Option<u32>,
     /// The cluster's and the job's configuration.
     pub config: Configuration,
     /// The connectors.
