@@ -11,10 +11,13 @@ use weir_api::schema::{decode, is_rowtime};
 use weir_proto::v1::operator_spec::Kind as Spec;
 
 use crate::catalog::Session;
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult};
 use crate::planner::{Explained, explain_inserts, explain_query, predicate_text};
 use crate::statement::{Explain, ExplainTarget};
 use crate::types::flink_type_name;
+
+/// The detail that asks which kinds of rows operators emit.
+const CHANGELOG_MODE: &str = "CHANGELOG_MODE";
 
 /// The text of an EXPLAIN. `base` is the configuration that the session's own SETs are laid over.
 pub fn explain(explain: &Explain, session: &Session, base: &Configuration) -> SqlResult<String> {
@@ -22,10 +25,23 @@ pub fn explain(explain: &Explain, session: &Session, base: &Configuration) -> Sq
         ExplainTarget::Query(query) => explain_query(query, session, base)?,
         ExplainTarget::Inserts(inserts) => explain_inserts(inserts, session, base)?,
     };
-    Ok(text_of(&explained))
+    let changelog = details(explain)?;
+    Ok(text_of(&explained, changelog))
 }
 
-fn text_of(explained: &Explained) -> String {
+/// Whether the changelog mode is asked for; other details are refused.
+fn details(explain: &Explain) -> SqlResult<bool> {
+    match explain.details.iter().find(|detail| *detail != CHANGELOG_MODE) {
+        Some(detail) => {
+            let message =
+                format!("EXPLAIN {detail} isn't supported; EXPLAIN and EXPLAIN {CHANGELOG_MODE} are");
+            Err(SqlError::unsupported(explain.position, message))
+        }
+        None => Ok(!explain.details.is_empty()),
+    }
+}
+
+fn text_of(explained: &Explained, changelog: bool) -> String {
     let mut text = String::from("== Optimized Logical Plan ==\n");
     for (sink, plan) in &explained.logical {
         let indent = match sink {
@@ -41,7 +57,7 @@ fn text_of(explained: &Explained) -> String {
     }
     text.push_str("\n== Streaming Plan ==\n");
     for (index, vertex) in explained.layout.vertices.iter().enumerate() {
-        vertex_text(&mut text, explained, index, vertex);
+        vertex_text(&mut text, explained, index, vertex, changelog);
     }
     text
 }
@@ -51,7 +67,7 @@ fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}");
 }
 
-fn vertex_text(text: &mut String, explained: &Explained, index: usize, vertex: &JobVertex) {
+fn vertex_text(text: &mut String, explained: &Explained, index: usize, vertex: &JobVertex, changelog: bool) {
     push(text, format_args!("Vertex {index}, parallelism {}", vertex.parallelism));
     for edge in explained.layout.edges.iter().filter(|edge| edge.target == index) {
         let schema = explained.layout.vertices.get(edge.source).and_then(JobVertex::output_schema);
@@ -63,7 +79,9 @@ fn vertex_text(text: &mut String, explained: &Explained, index: usize, vertex: &
         push(text, format_args!("    uid: {}", node.uid));
         source_text(text, explained, node);
         if let Some(schema) = &node.output_schema {
-            push(text, format_args!("    emits: {}", columns_text(schema)));
+            // Everything that can be planned so far only appends.
+            let mode = if changelog { ", changelogMode=[I]" } else { "" };
+            push(text, format_args!("    emits: {}{mode}", columns_text(schema)));
         }
     }
 }

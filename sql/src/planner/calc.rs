@@ -13,17 +13,24 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::interval_arithmetic::NullableInterval;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use weir_api::error::{Error, Result};
 
 use super::paths::path_of;
 use super::stream::{Calc, Item, Kind, NodeId, StreamPlan, internal};
 
+/// The column of rows of which nothing is read.
+pub(super) const ROW: &str = "$row";
+
 impl StreamPlan {
     /// The rows of `input` that pass `predicate`, with these columns; no node where that changes nothing.
     pub fn calc(&mut self, input: NodeId, predicate: Option<Expr>, projection: Vec<Item>) -> Result<NodeId> {
-        let calc = Calc { predicate, projection };
+        let mut calc = Calc { predicate, projection };
+        if calc.projection.is_empty() {
+            // Rows without columns can't be told from no rows: COUNT(*) counts a constant.
+            calc.projection.push(Item::new(ROW, lit(true)));
+        }
         let node = self.node(input)?;
         if let Kind::Calc(inner) = &node.kind
             && let Some(merged) = merge(inner, &calc)?

@@ -18,9 +18,17 @@ pub(super) fn placed(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// `; did you mean 'x'?`, or nothing.
+/// `; did you mean 'x'?`, or which columns there are.
 pub(super) fn nearest_column<'a>(name: &str, columns: impl Iterator<Item = &'a str>) -> String {
-    nearest(name, columns).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
+    let columns: Vec<&str> = columns.collect();
+    if let Some(near) = nearest(name, columns.iter().copied()) {
+        return format!("; did you mean '{near}'?");
+    }
+    match columns.get(..MAX_LISTED) {
+        Some(first) => format!("; there are: {}, …", first.join(", ")),
+        None if columns.is_empty() => String::new(),
+        None => format!("; there are: {}", columns.join(", ")),
+    }
 }
 
 /// The error of planning a query that begins at `query`.
@@ -96,15 +104,8 @@ fn place_of_column(column: &Column) -> Option<Position> {
 }
 
 fn unknown_column(column: &Column, valid: &[Column], place: Position) -> SqlError {
-    let names: Vec<&str> = valid.iter().map(|valid| valid.name.as_str()).collect();
-    let mut message = format!("there is no column '{}'", column.flat_name().replace('"', ""));
-    let hint = nearest_column(&column.name, names.iter().copied());
-    if hint.is_empty() && !names.is_empty() {
-        let listed = names.get(..MAX_LISTED).unwrap_or(&names).join(", ");
-        let rest = if names.len() > MAX_LISTED { ", …" } else { "" };
-        message.push_str(&format!("; there are: {listed}{rest}"));
-    }
-    message.push_str(&hint);
+    let hint = nearest_column(&column.name, valid.iter().map(|valid| valid.name.as_str()));
+    let message = format!("there is no column '{}'{hint}", column.flat_name().replace('"', ""));
     SqlError::at(Code::SqlUnknownName, place_of_column(column).unwrap_or(place), message)
 }
 
@@ -118,7 +119,8 @@ fn plan_problem(what: &str, diagnostic: Option<&Diagnostic>, place: Position) ->
     }
     if what.contains("GROUP BY") {
         let column = between(what, "column \"", "\"").or_else(|| between(what, "column '", "'"));
-        let subject = column.map_or_else(|| "a column".to_owned(), |name| format!("the column '{name}'"));
+        let short = column.map(|name| name.rsplit('.').next().unwrap_or(name));
+        let subject = short.map_or_else(|| "a column".to_owned(), |name| format!("the column '{name}'"));
         let message = format!(
             "{subject} is neither grouped nor aggregated: add it to GROUP BY or put it into an aggregate function"
         );

@@ -13,6 +13,7 @@ mod decimal;
 mod errors;
 mod expressions;
 mod functions;
+mod guard;
 mod job;
 mod lower;
 mod names;

@@ -85,8 +85,7 @@ fn input_requirement(node: &Node, input: &Node, need: &Requirement) -> Requireme
         Kind::Sink(_) => input.schema.fields().iter().for_each(|field| columns.add(field.name(), &Need::All)),
         // Whole columns: one input may compute a struct that another reads.
         Kind::Union => {
-            let needed = node.schema.fields().iter().filter(|field| need.columns.get(field.name()).is_some());
-            needed.for_each(|field| columns.add(field.name(), &Need::All));
+            kept_of_union(node, need).into_iter().for_each(|name| columns.add(name, &Need::All));
         }
         Kind::Calc(calc) => {
             calc.predicate.iter().for_each(|predicate| columns.add_expression(predicate));
@@ -133,11 +132,7 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
         Kind::Scan(scan) => plan.add(Kind::Scan(narrow_scan(scan, need)), inputs),
         Kind::Calc(calc) => {
             let needed = |item: &&Item| need.columns.get(&item.name).is_some();
-            let mut items: Vec<Item> = calc.projection.iter().filter(needed).cloned().collect();
-            // COUNT(*) reads no column, but it reads rows.
-            if items.is_empty() {
-                items.extend(cheapest(&calc.projection).cloned());
-            }
+            let items: Vec<Item> = calc.projection.iter().filter(needed).cloned().collect();
             plan.calc(one()?, calc.predicate.clone(), items)
         }
         Kind::Union => {
@@ -148,9 +143,11 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
     }
 }
 
-/// The item whose column is the smallest to carry.
-fn cheapest(items: &[Item]) -> Option<&Item> {
-    items.iter().find(|item| item.plain().is_some()).or_else(|| items.first())
+/// The columns that a union keeps; at least one, so that its inputs agree on it.
+fn kept_of_union<'n>(node: &'n Node, need: &Requirement) -> Vec<&'n str> {
+    let names = || node.schema.fields().iter().map(|field| field.name().as_str());
+    let kept: Vec<&str> = names().filter(|name| need.columns.get(name).is_some()).collect();
+    if kept.is_empty() { names().take(1).collect() } else { kept }
 }
 
 /// All inputs of a union with the same columns: some nodes can't leave columns out by themselves.
@@ -160,16 +157,7 @@ fn same_columns(
     need: &Requirement,
     inputs: Vec<NodeId>,
 ) -> Result<Vec<NodeId>> {
-    let mut kept: Vec<&str> = node
-        .schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .filter(|name| need.columns.get(name).is_some())
-        .collect();
-    if kept.is_empty() {
-        kept.extend(node.schema.fields().first().map(|field| field.name().as_str()));
-    }
+    let kept = kept_of_union(node, need);
     inputs
         .into_iter()
         .map(|input| plan.calc(input, None, kept.iter().map(|name| Item::column(name)).collect()))

@@ -1,6 +1,7 @@
 //! Nodes as the messages that operators are made from.
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DFSchema;
 use weir_api::error::{Error, Result};
 use weir_api::schema;
 use weir_proto::v1 as proto;
@@ -9,7 +10,8 @@ use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
 
 use super::config::PlannerConfig;
 use super::expressions::encode;
-use super::stream::{Aggregate, Calc, Property, Scan, Span, WindowTable};
+use super::guard::guarded;
+use super::stream::{Aggregate, Calc, Property, Scan, Span, WindowTable, internal};
 use crate::statement::WindowKind;
 
 /// The spec of a source that emits `schema`.
@@ -32,7 +34,9 @@ pub(super) fn source(scan: &Scan, schema: &SchemaRef, config: &PlannerConfig) ->
 
 /// The spec of a Calc over rows of `input`.
 pub(super) fn calc(calc: &Calc, input: &Schema) -> Result<proto::CalcSpec> {
-    let predicate = calc.predicate.as_ref().map(|predicate| encode(predicate, input)).transpose()?;
+    let columns = DFSchema::try_from(input.clone()).map_err(|error| internal(&error))?;
+    let predicate =
+        calc.predicate.clone().map(|predicate| encode(&guarded(predicate, &columns), input)).transpose()?;
     let projection = calc
         .projection
         .iter()
