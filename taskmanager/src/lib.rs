@@ -16,6 +16,8 @@ mod service;
 mod session;
 mod slot;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use options::Options;
 pub use service::{Handle, TaskManager};

@@ -138,7 +138,7 @@ impl Driver {
                 }
                 let flush = flush_at.filter(|due| *due > now);
                 let timer = Self::timer_at(chain, head, clock.as_ref(), now);
-                poll_deadline(&mut sleep, timer.into_iter().chain(flush).min(), cx)
+                poll_deadline(&mut sleep, timer.into_iter().chain(flush).min(), now, cx)
                     .map(|()| Ok(Wake::Deadline))
             })
             .await?;
@@ -181,7 +181,7 @@ impl Driver {
         let due = chain.next_timer().into_iter().chain(head.deadline()).min()?;
         let millis = due.saturating_sub(clock.unix_millis());
         // Far timers are looked at again every hour: a machine's clock may be set.
-        Some(now + Duration::from_millis(millis.clamp(1, 3_600_000) as u64))
+        Some(now + Duration::from_millis(millis.clamp(0, 3_600_000) as u64))
     }
 }
 
@@ -216,15 +216,26 @@ impl Seat {
 }
 
 /// Ready at `deadline`; never without one. `sleep` is kept between polls and moved with the deadline.
+///
+/// A deadline that has come is seen here: a timer that is moved to the present is pending once more before it fires, so one
+/// that is moved at each poll never would.
 fn poll_deadline(
     sleep: &mut Option<Pin<Box<Sleep>>>,
     deadline: Option<Instant>,
+    now: Instant,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     let Some(deadline) = deadline else { return Poll::Pending };
+    if deadline <= now {
+        return Poll::Ready(());
+    }
     let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
     if sleep.deadline() != deadline {
         sleep.as_mut().reset(deadline);
     }
     Future::poll(sleep.as_mut(), cx)
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -135,3 +135,7 @@ impl Inlet {
         Ok((0, StreamElement::EndOfInput))
     }
 }
+
+#[cfg(test)]
+#[path = "inlet_tests.rs"]
+mod tests;

@@ -101,3 +101,7 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

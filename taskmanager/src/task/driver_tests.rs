@@ -1,0 +1,397 @@
+//! Tasks on a real slot thread: they finish, fail, panic, and end at once when they are cancelled, whatever they wait for.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use weir_api::error::Code;
+use weir_api::graph::Partitioning;
+use weir_api::id::{Attempt, JobId, SlotIndex, SubtaskIndex, VertexIndex};
+use weir_api::operator::{Operator, Progress};
+use weir_api::output::Output;
+use weir_api::{Batch, Error};
+
+use super::*;
+use crate::fixture::connector::{Collected, Collector, Counter, Fault};
+use crate::fixture::{TestClock, records, schema, values};
+use crate::network::{
+    self, GateId, GateSpec, InputGate, Location, Network, PartitionId, PartitionSpec, ResultPartition, Source,
+};
+use crate::slot::{Ended, Launch, Slot};
+use crate::task::reader::Reader;
+use crate::task::tail::Exit;
+
+const JOB: JobId = JobId::from_bytes([1; 16]);
+const OTHER: JobId = JobId::from_bytes([2; 16]);
+/// What a cancelled task may take to end.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a test's task is made of; made on the slot's thread.
+struct Plan {
+    source: Counter,
+    operators: Vec<Box<dyn Operator>>,
+    exit: Exit,
+}
+
+struct Task {
+    cancel: CancellationToken,
+    ended: oneshot::Receiver<Ended>,
+    metrics: Arc<TaskMetrics>,
+}
+
+async fn launch(slot: &Slot, job: JobId, plan: impl FnOnce() -> Plan + Send + 'static) -> Task {
+    let metrics = Arc::new(TaskMetrics::new(2));
+    let (sender, ended) = oneshot::channel();
+    let cancel = CancellationToken::new();
+    let counted = Arc::clone(&metrics);
+    let start = move |turn: Turn| {
+        async move {
+            let clock = TestClock::shared();
+            let Plan { source, operators, exit } = plan();
+            let operators = operators.into_iter().map(|operator| ("op".to_owned(), operator)).collect();
+            let driver = Driver::new(Parts {
+                head: Head::Reader(Box::new(Reader::new(Box::new(source), None, Arc::clone(&clock)))),
+                chain: Chain::new(operators, 2),
+                tail: Tail::new(exit, Arc::clone(&counted)),
+                turn,
+                metrics: counted,
+                clock,
+                buffer_timeout: Duration::from_millis(50),
+            });
+            driver.run().await
+        }
+        .boxed_local()
+    };
+    let ended_fn = move |ended| {
+        let _ = sender.send(ended);
+        futures::future::ready(()).boxed()
+    };
+    let launch = Launch { job, cancel: cancel.clone(), start: Box::new(start), ended: Box::new(ended_fn) };
+    slot.launch(launch).await.unwrap();
+    Task { cancel, ended, metrics }
+}
+
+impl Task {
+    async fn end(self) -> Ended {
+        timeout(Duration::from_secs(20), self.ended).await.expect("the task ends").unwrap()
+    }
+
+    /// Lets it run for a while, then cancels it.
+    async fn cancel_soon(mut self) {
+        let early = timeout(Duration::from_millis(150), &mut self.ended).await;
+        assert!(early.is_err(), "it ended by itself: {early:?}");
+        self.cancel.cancel();
+        let ended = timeout(SOON, self.ended).await.expect("a cancelled task ends within a second").unwrap();
+        assert!(matches!(ended, Ended::Cancelled), "{ended:?}");
+    }
+}
+
+fn counter(end: i64, fault: Fault) -> Counter {
+    Counter { next: 0, end, step: 10, fault }
+}
+
+fn collector(collected: &Collected, fault: Fault, batches: usize) -> Exit {
+    let collected = Arc::clone(collected);
+    Exit::Sink(Box::new(Collector { subtask: 0, collected, fault, batches, rows: 0 }))
+}
+
+/// Passes batches on after what `before` does; never finishes a call of which it says so.
+struct Custom<F>(F);
+
+impl<F: FnMut() -> Progress> Operator for Custom<F> {
+    fn output_schema(&self) -> Option<SchemaRef> {
+        Some(schema())
+    }
+
+    fn process(&mut self, _input: u32, batch: Batch, out: &mut Output) -> Result<Progress> {
+        out.push(batch);
+        Ok((self.0)())
+    }
+
+    fn resume(&mut self, _out: &mut Output) -> Result<Progress> {
+        Ok((self.0)())
+    }
+}
+
+fn slot() -> Slot {
+    Slot::start(SlotIndex(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_bounded_task_finishes_with_everything_written_and_counted() {
+    let (slot, collected) = (slot(), Collected::default());
+    let sink = Arc::clone(&collected);
+    let task = launch(&slot, JOB, move || Plan {
+        source: counter(1005, Fault::None),
+        operators: vec![Box::new(Custom(|| Progress::Done)), Box::new(Custom(|| Progress::Done))],
+        exit: collector(&sink, Fault::None, 0),
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    let Ended::Finished(committables) = task.end().await else { panic!("not finished") };
+    assert_eq!(committables, [1005_u64.to_be_bytes()]);
+    assert_eq!(collected.lock().unwrap()[&0], (0..1005).collect::<Vec<_>>());
+    let figures = metrics.snapshot(Default::default());
+    assert_eq!((figures.num_records_in, figures.num_records_out), (1005, 1005));
+    assert_eq!(figures.current_output_watermark, Some(i64::MAX));
+}
+
+#[tokio::test]
+async fn what_fails_or_panics_ends_its_task_alone() {
+    let slot = slot();
+    let collected = Collected::default();
+    for (source, operator, sink, code) in [
+        (Fault::Fail, Fault::None, Fault::None, Code::MalformedRecord),
+        (Fault::None, Fault::None, Fault::Fail, Code::MalformedRecord),
+        (Fault::Panic, Fault::None, Fault::None, Code::TaskPanicked),
+        (Fault::None, Fault::Panic, Fault::None, Code::TaskPanicked),
+        (Fault::None, Fault::None, Fault::Panic, Code::TaskPanicked),
+    ] {
+        let kept = Arc::clone(&collected);
+        let panicking = move || {
+            assert!(operator == Fault::None, "the operator panics as told");
+            Progress::Done
+        };
+        let task = launch(&slot, JOB, move || Plan {
+            source: counter(100, source),
+            operators: vec![Box::new(Custom(panicking))],
+            exit: collector(&kept, sink, 3),
+        })
+        .await;
+        let Ended::Failed(error) = task.end().await else { panic!("not failed") };
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().contains("as told"), "{error}");
+    }
+    // The slot goes on as if nothing had happened.
+    let sink = Arc::clone(&collected);
+    let exit = move || Plan {
+        source: counter(10, Fault::None),
+        operators: Vec::new(),
+        exit: collector(&sink, Fault::None, 0),
+    };
+    assert!(matches!(launch(&slot, JOB, exit).await.end().await, Ended::Finished(_)));
+}
+
+#[tokio::test]
+async fn a_panic_while_the_task_is_made_fails_it_too() {
+    let slot = slot();
+    let task = launch(&slot, JOB, || panic!("no plan, as told")).await;
+    let Ended::Failed(error) = task.end().await else { panic!("not failed") };
+    assert_eq!(error.code(), Code::TaskPanicked);
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_its_source_is_idle_and_ends_when_cancelled() {
+    let slot = slot();
+    let task = launch(&slot, JOB, || Plan {
+        source: counter(100, Fault::Hang),
+        operators: Vec::new(),
+        exit: collector(&Collected::default(), Fault::None, 0),
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    task.cancel_soon().await;
+    let figures = metrics.snapshot(Default::default());
+    assert!(figures.idle_millis >= 100 && figures.back_pressured_millis < 50, "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_task_whose_sink_is_not_ready_is_back_pressured_and_ends_when_cancelled() {
+    let slot = slot();
+    let collected = Collected::default();
+    let sink = Arc::clone(&collected);
+    let task = launch(&slot, JOB, move || Plan {
+        source: counter(i64::MAX, Fault::None),
+        operators: vec![Box::new(Custom(|| Progress::Done))],
+        exit: collector(&sink, Fault::Hang, 2),
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    task.cancel_soon().await;
+    assert_eq!(collected.lock().unwrap()[&0].len(), 20);
+    let figures = metrics.snapshot(Default::default());
+    assert!(figures.back_pressured_millis >= 100 && figures.idle_millis < 50, "{figures:?}");
+    assert!(figures.num_records_in < 200, "it reads no more than it can get rid of: {figures:?}");
+}
+
+#[tokio::test]
+async fn a_task_in_an_endless_yield_ends_when_cancelled_and_lets_others_run_meanwhile() {
+    let slot = slot();
+    let task = |job| {
+        launch(&slot, job, || Plan {
+            source: counter(100, Fault::None),
+            operators: vec![Box::new(Custom(|| Progress::Yield))],
+            exit: collector(&Collected::default(), Fault::None, 0),
+        })
+    };
+    let endless = task(JOB).await;
+    let collected = Collected::default();
+    for job in [JOB, OTHER] {
+        let sink = Arc::clone(&collected);
+        let quick = launch(&slot, job, move || Plan {
+            source: counter(1000, Fault::None),
+            operators: Vec::new(),
+            exit: collector(&sink, Fault::None, 0),
+        });
+        assert!(matches!(timeout(SOON, quick.await.end()).await.expect("it gets turns"), Ended::Finished(_)));
+    }
+    endless.cancel_soon().await;
+}
+
+#[tokio::test]
+async fn two_jobs_share_a_slot_fairly_whatever_the_number_of_their_tasks() {
+    let slot = slot();
+    let work = |job, done: Arc<AtomicU64>| {
+        launch(&slot, job, move || Plan {
+            source: counter(100, Fault::None),
+            operators: vec![Box::new(Custom(move || {
+                let until = std::time::Instant::now() + Duration::from_micros(200);
+                while std::time::Instant::now() < until {}
+                done.fetch_add(1, Ordering::Relaxed);
+                Progress::Yield
+            }))],
+            exit: collector(&Collected::default(), Fault::None, 0),
+        })
+    };
+    let (one, many) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut tasks = vec![work(JOB, Arc::clone(&one)).await];
+    for _ in 0..7 {
+        tasks.push(work(OTHER, Arc::clone(&many)).await);
+    }
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let (one, many) = (one.load(Ordering::Relaxed), many.load(Ordering::Relaxed));
+    for task in tasks {
+        task.cancel.cancel();
+        assert!(matches!(task.end().await, Ended::Cancelled));
+    }
+    let share = one as f64 / (one + many) as f64;
+    assert!((0.4..=0.6).contains(&share), "one task of a job did {one} calls, seven of another {many}");
+}
+
+/// A channel through the real network: the producing task's end and the consumer's.
+async fn channel(options: network::Options) -> (Network, network::Handle, ResultPartition, InputGate) {
+    let (network, handle) = Network::start(options, tokio::runtime::Handle::current()).await.unwrap();
+    let partition = network.result_partition(&PartitionSpec {
+        id: PartitionId { job: JOB, attempt: Attempt(1), edge: 0, subtask: SubtaskIndex(0) },
+        partitioning: Partitioning::Forward,
+        schema: schema(),
+        targets: vec![SubtaskIndex(0)],
+        target_parallelism: 1,
+        max_parallelism: 128,
+    });
+    let input =
+        GateId { job: JOB, attempt: Attempt(1), vertex: VertexIndex(1), input: 0, subtask: SubtaskIndex(0) };
+    let source = Source { edge: 0, subtask: SubtaskIndex(0), location: Location::Local, schema: schema() };
+    let gate = network.input_gate(&GateSpec { id: input, sources: vec![source] }).unwrap();
+    (network, handle, partition.unwrap(), gate)
+}
+
+async fn next(gate: &mut InputGate) -> StreamElement {
+    let next = timeout(Duration::from_secs(5), poll_fn(|cx| gate.poll_next(cx)));
+    next.await.expect("an element comes").expect("the gate is open").unwrap().1
+}
+
+#[tokio::test]
+async fn a_task_without_room_downstream_stops_and_ends_when_cancelled() {
+    let slot = slot();
+    let options = network::Options { pool_bytes: 1 << 20, ..network::Options::default() };
+    let (network, _handle, partition, gate) = channel(options).await;
+    let task = launch(&slot, JOB, move || Plan {
+        source: Counter { next: 0, end: i64::MAX, step: 8192, fault: Fault::None },
+        operators: Vec::new(),
+        exit: Exit::Partitions(vec![partition]),
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    task.cancel_soon().await;
+    let figures = metrics.snapshot(Default::default());
+    assert!(figures.back_pressured_millis >= 100, "{figures:?}");
+    assert!(figures.num_bytes_out <= 2 << 20, "the pool bounds what is made: {figures:?}");
+    drop(gate);
+    assert_eq!(network.pool_usage().available, network.pool_usage().total);
+}
+
+#[tokio::test]
+async fn a_small_batch_sets_out_without_waiting_for_more() {
+    let slot = slot();
+    let (_network, _handle, partition, mut gate) = channel(network::Options::default()).await;
+    let task = launch(&slot, JOB, move || Plan {
+        source: counter(10, Fault::Hang),
+        operators: vec![Box::new(Custom(|| Progress::Done))],
+        exit: Exit::Partitions(vec![partition]),
+    })
+    .await;
+    let StreamElement::Batch(batch) = next(&mut gate).await else { panic!("not a batch") };
+    assert_eq!(values(&batch), (0..10).collect::<Vec<_>>());
+    task.cancel_soon().await;
+}
+
+#[tokio::test]
+async fn a_task_finishes_only_when_its_consumers_have_taken_everything() {
+    let slot = slot();
+    let (_network, _handle, partition, mut gate) = channel(network::Options::default()).await;
+    let mut task = launch(&slot, JOB, move || Plan {
+        source: counter(10, Fault::None),
+        operators: Vec::new(),
+        exit: Exit::Partitions(vec![partition]),
+    })
+    .await;
+    assert!(timeout(Duration::from_millis(100), &mut task.ended).await.is_err());
+    assert!(matches!(next(&mut gate).await, StreamElement::Batch(_)));
+    assert!(matches!(next(&mut gate).await, StreamElement::Watermark(_)));
+    assert!(matches!(next(&mut gate).await, StreamElement::EndOfInput));
+    drop(gate);
+    assert!(matches!(task.end().await, Ended::Finished(_)));
+}
+
+/// Asks for a timer 50 ms after it was made, and once more.
+struct Timers {
+    due: Vec<i64>,
+    fired: Arc<Mutex<Vec<i64>>>,
+}
+
+impl Operator for Timers {
+    fn output_schema(&self) -> Option<SchemaRef> {
+        Some(schema())
+    }
+
+    fn process(&mut self, _input: u32, _batch: Batch, _out: &mut Output) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    fn on_processing_time(&mut self, now: i64, out: &mut Output) -> Result<Progress> {
+        let due = self.due.pop().ok_or_else(|| Error::internal("a timer that nobody asked for"))?;
+        assert!(now >= due, "too early");
+        self.fired.lock().unwrap().push(now - due);
+        out.push(Batch::new(records([now - due])));
+        Ok(Progress::Done)
+    }
+
+    fn next_timer(&self) -> Option<i64> {
+        self.due.last().copied()
+    }
+}
+
+#[tokio::test]
+async fn timers_fire_while_the_input_is_silent() {
+    let slot = slot();
+    let (fired, collected) = (Arc::new(Mutex::new(Vec::new())), Collected::default());
+    let (kept, sink) = (Arc::clone(&fired), Arc::clone(&collected));
+    let now = TestClock::shared().unix_millis();
+    let task = launch(&slot, JOB, move || Plan {
+        source: counter(10, Fault::Hang),
+        operators: vec![Box::new(Timers { due: vec![now + 100, now + 50], fired: kept })],
+        exit: collector(&sink, Fault::None, 0),
+    })
+    .await;
+    task.cancel_soon().await;
+    let fired = fired.lock().unwrap().clone();
+    assert_eq!(fired.len(), 2, "{fired:?}");
+    assert!(fired.iter().all(|late| *late < 80), "{fired:?}");
+    assert_eq!(collected.lock().unwrap()[&0], fired);
+}

@@ -1,0 +1,129 @@
+//! Watermarks come right behind the batches that advance them; idleness and the end come in order.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use weir_proto::v1::WatermarkSpec;
+
+use super::*;
+use crate::fixture::{records, schema, values};
+
+/// What a script's reader brings, and whether it then has nothing for once.
+enum Event {
+    Rows(usize, Vec<i64>),
+    Pause,
+    Finished(usize),
+}
+
+struct Script(VecDeque<Event>);
+
+impl SourceReader for Script {
+    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
+        match self.0.pop_front() {
+            Some(Event::Rows(split, rows)) => {
+                Poll::Ready(Some(Ok(SourceEvent::Records { split, records: records(rows) })))
+            }
+            Some(Event::Finished(split)) => Poll::Ready(Some(Ok(SourceEvent::SplitFinished { split }))),
+            Some(Event::Pause) => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Manual(AtomicI64);
+
+impl Clock for Manual {
+    fn unix_millis(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_millis(&self) -> u64 {
+        self.unix_millis() as u64
+    }
+}
+
+/// The expression `ts`, as datafusion-proto encodes a column: `PhysicalExprNode { column: { name: "ts", index: 1 } }`.
+const TS: [u8; 8] = [0x0a, 0x06, 0x0a, 0x02, b't', b's', 0x10, 0x01];
+
+fn reader(splits: usize, events: Vec<Event>, watermark: bool) -> (Reader, Arc<Manual>) {
+    let clock = Arc::new(Manual::default());
+    let spec = WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), idle_timeout_millis: 100 };
+    let generator = watermark.then(|| WatermarkGenerator::new(&spec, &schema(), splits, 0).unwrap());
+    (Reader::new(Box::new(Script(events.into())), generator, Arc::<Manual>::clone(&clock)), clock)
+}
+
+/// All that comes until the reader waits, in short.
+fn read(reader: &mut Reader) -> Vec<String> {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut all = Vec::new();
+    while let Poll::Ready(element) = reader.poll_next(&mut cx) {
+        let element = element.unwrap();
+        let ended = matches!(element, StreamElement::EndOfInput);
+        all.push(match element {
+            StreamElement::Batch(batch) => format!("{:?}", values(&batch)),
+            StreamElement::Watermark(Watermark::MAX) => "max".to_owned(),
+            StreamElement::Watermark(watermark) => format!("w{}", watermark.0),
+            other => format!("{other:?}"),
+        });
+        if ended {
+            break;
+        }
+    }
+    all
+}
+
+#[test]
+fn a_watermark_comes_right_behind_the_batch_that_advances_it() {
+    let events = vec![
+        Event::Rows(0, vec![5, 3]),
+        Event::Rows(1, vec![4]),
+        Event::Rows(1, vec![2]),
+        Event::Rows(1, vec![9, 10]),
+        Event::Finished(0),
+        Event::Rows(1, vec![]),
+        Event::Finished(1),
+    ];
+    let (mut reader, _) = reader(2, events, true);
+    assert_eq!(
+        read(&mut reader),
+        ["[5, 3]", "[4]", "w4", "[2]", "[9, 10]", "w5", "w10", "max", "EndOfInput"]
+    );
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Err(_))), "nothing comes after the end");
+}
+
+#[test]
+fn splits_become_idle_in_time_and_come_back() {
+    let events = vec![
+        Event::Rows(0, vec![5]),
+        Event::Pause,
+        Event::Rows(1, vec![7]),
+        Event::Pause,
+        Event::Pause,
+        Event::Rows(0, vec![6, 8]),
+        Event::Pause,
+    ];
+    let (mut reader, clock) = reader(2, events, true);
+    assert_eq!(read(&mut reader), ["[5]"], "split 1 holds the watermark back");
+    assert_eq!(reader.deadline(), Some(100));
+    clock.0.store(50, Ordering::Relaxed);
+    assert_eq!(read(&mut reader), ["[7]", "w5"]);
+    clock.0.store(100, Ordering::Relaxed);
+    reader.on_time();
+    assert_eq!(read(&mut reader), ["w7"], "split 0 is idle");
+    assert_eq!(reader.deadline(), Some(150));
+    clock.0.store(150, Ordering::Relaxed);
+    reader.on_time();
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Ok(StreamElement::Idle))), "all are");
+    assert_eq!(reader.deadline(), None);
+    assert_eq!(read(&mut reader), ["Active", "[6, 8]", "w8"]);
+}
+
+#[test]
+fn a_table_without_watermark_has_only_the_last_one() {
+    let (mut reader, _) = reader(1, vec![Event::Rows(0, vec![5]), Event::Finished(0)], false);
+    assert_eq!(read(&mut reader), ["[5]", "max", "EndOfInput"]);
+    assert_eq!(reader.deadline(), None);
+}

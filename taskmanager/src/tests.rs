@@ -1,0 +1,6 @@
+//! Whole TaskManagers against a small JobManager of the tests' own, over gRPC on loopback.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod faults;
+mod jobs;
+mod manager;

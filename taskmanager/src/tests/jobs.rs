@@ -1,0 +1,102 @@
+//! Jobs that run to their end: in one TaskManager, and across two.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use weir_api::graph::{JobGraph, Partitioning};
+use weir_proto::v1::TaskState;
+
+use super::manager::JobManager;
+use crate::fixture::connector::TestConnector;
+use crate::fixture::graph::{deployment, line, sink, source, union};
+
+const LIFE: [TaskState; 4] =
+    [TaskState::Deploying, TaskState::Initializing, TaskState::Running, TaskState::Finished];
+
+/// Two sources, 3 operators behind a hash edge, 2 sinks behind a rebalance.
+fn pipeline() -> JobGraph {
+    line(
+        vec![
+            (vec![source("s", &[("rows", "20000")])], 2),
+            (vec![union("u"), union("v")], 3),
+            (vec![union("w"), sink("t", &[])], 2),
+        ],
+        &[Partitioning::Hash(vec![0]), Partitioning::Rebalance],
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_runs_to_its_end_in_one_task_manager() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let worker = manager.worker("a", 3, &connector).await;
+    let mut session = manager.accept().await;
+    assert_eq!((session.register.task_manager_id.as_str(), session.register.slots), ("a", 3));
+    assert_eq!(session.register.data_address, worker.data_address());
+    let slots =
+        [("a", worker.data_address(), 0), ("a", worker.data_address(), 1), ("a", worker.data_address(), 2)];
+    session.deploy(deployment(1, 1, &pipeline(), &slots)).await;
+    let (states, ends) = session.ends(7).await;
+    assert!(states.values().all(|states| states == &LIFE), "{states:?}");
+    assert_eq!(connector.sorted(), (0..40_000).collect::<Vec<_>>());
+    let committed: u64 = ends
+        .iter()
+        .flat_map(|end| &end.committables)
+        .map(|committable| {
+            assert_eq!(committable.operator, 1, "the sink's position in its chain");
+            u64::from_be_bytes(committable.payload.as_slice().try_into().unwrap())
+        })
+        .sum();
+    assert_eq!(committed, 40_000);
+    // The last figures come before the last states.
+    let sum = |vertex: u32, figure: fn(&weir_proto::v1::SubtaskMetrics) -> u64| -> u64 {
+        session.metrics.iter().filter(|((of, _), _)| *of == vertex).map(|(_, metrics)| figure(metrics)).sum()
+    };
+    for vertex in 0..3 {
+        assert_eq!(sum(vertex, |metrics| metrics.num_records_in), 40_000, "vertex {vertex}");
+        assert_eq!(sum(vertex, |metrics| metrics.num_records_out), 40_000, "vertex {vertex}");
+    }
+    assert!(sum(0, |metrics| metrics.num_bytes_out) >= 40_000 * 16);
+    assert_eq!(session.metrics[&(1, 0)].current_input_watermark, Some(i64::MAX));
+    worker.shutdown().await.unwrap();
+    assert!(session.next().await.is_none(), "the stream is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_served_and_heartbeats_go_both_ways() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let worker = manager.worker("a", 1, &connector).await;
+    let mut session = manager.accept().await;
+    let graph =
+        line(vec![(vec![source("s", &[("rows", "500"), ("fault", "hang")]), sink("t", &[])], 1)], &[]);
+    session.deploy(deployment(1, 1, &graph, &[("a", worker.data_address(), 0)])).await;
+    session.running(1).await;
+    let mut page = String::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !page.contains("} 500\n") {
+        assert!(Instant::now() < deadline, "{page}");
+        page = get(worker.metrics_address().unwrap(), "/metrics").await;
+    }
+    let line = page.lines().find(|line| line.starts_with("weir_taskmanager_job_task_numRecordsIn{")).unwrap();
+    for label in ["tm_id=\"a\"", "job_name=\"job\"", "task_name=\"s -> t\"", "task_attempt_num=\"1\""] {
+        assert!(line.contains(label), "{line}");
+    }
+    assert!(line.ends_with(" 500"), "{line}");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    session.cancel(1, 1).await;
+    session.ends(1).await;
+    assert!(session.heartbeats >= 3, "one is due every 50 ms");
+}
+
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer
+}
