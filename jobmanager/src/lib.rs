@@ -20,3 +20,6 @@ pub mod submit;
 pub use options::Options;
 pub use rest::FLINK_VERSION;
 pub use start::{Handle, JobManager};
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,11 @@ impl Handle {
 
 impl JobManager {
     /// Starts one that plans SQL and keeps its jobs where the options say. Answers when REST does.
-    pub async fn start(options: Options, registry: ConnectorRegistry, clock: Arc<dyn Clock>) -> Result<Handle> {
+    pub async fn start(
+        options: Options,
+        registry: ConnectorRegistry,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Handle> {
         Self::start_with(options, registry, Arc::new(SqlPlanner), clock).await
     }
 

@@ -1,0 +1,123 @@
+//! A connector whose sources have a split per subtask and whose sinks write down what they are told.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use weir_api::connector::{Connector, OptionDescription};
+use weir_api::error::{Code, Error, Result};
+use weir_api::id::{Attempt, JobId};
+use weir_api::sink::{Committer, Sink, SinkWriter, WriterContext};
+use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
+use weir_proto::v1::{Split, TableSpec};
+
+/// What the sinks were told, in order.
+#[derive(Clone, Default)]
+pub(super) struct Log {
+    entries: Arc<Mutex<Vec<Told>>>,
+    failures: Arc<Mutex<Vec<Code>>>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Told {
+    Commit(Vec<Vec<u8>>),
+    Abort(Attempt),
+}
+
+impl Log {
+    pub(super) fn told(&self) -> Vec<Told> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    pub(super) fn commits(&self) -> Vec<Vec<Vec<u8>>> {
+        let commits = self.told().into_iter().filter_map(|told| match told {
+            Told::Commit(committables) => Some(committables),
+            Told::Abort(_) => None,
+        });
+        commits.collect()
+    }
+
+    /// The next commits fail like this, the first of them last.
+    pub(super) fn fail(&self, codes: &[Code]) {
+        self.failures.lock().unwrap().extend_from_slice(codes);
+    }
+}
+
+pub(super) struct TestConnector {
+    pub(super) log: Log,
+}
+
+impl Connector for TestConnector {
+    fn identifier(&self) -> &'static str {
+        "test"
+    }
+
+    fn options(&self) -> &'static [OptionDescription] {
+        &[]
+    }
+
+    fn source(&self, _: &TableSpec) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(TestSource))
+    }
+
+    fn sink(&self, _: &TableSpec) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(TestSink { log: self.log.clone() }))
+    }
+}
+
+struct TestSource;
+
+#[async_trait]
+impl Source for TestSource {
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    async fn discover(&self, parallelism: u32) -> Result<Vec<Split>> {
+        if parallelism == 99 {
+            return Err(Error::new(Code::NotFound, "the folder isn't there"));
+        }
+        let bytes = if parallelism == 77 { 1 << 20 } else { 1 };
+        let split = |n: u32| Split { id: n.to_string(), payload: vec![n as u8; bytes], weight: 1 };
+        Ok((0..2 * parallelism).map(split).collect())
+    }
+
+    fn reader(&self, _: ReaderContext, _: Vec<Split>) -> Result<Box<dyn SourceReader>> {
+        panic!("the JobManager reads nothing")
+    }
+}
+
+struct TestSink {
+    log: Log,
+}
+
+impl Sink for TestSink {
+    fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {
+        panic!("the JobManager writes nothing")
+    }
+
+    fn committer(&self) -> Option<Box<dyn Committer>> {
+        Some(Box::new(TestCommitter { log: self.log.clone() }))
+    }
+}
+
+struct TestCommitter {
+    log: Log,
+}
+
+#[async_trait]
+impl Committer for TestCommitter {
+    async fn commit(&self, committables: Vec<Vec<u8>>) -> Result<()> {
+        let failure = self.log.failures.lock().unwrap().pop();
+        if let Some(code) = failure {
+            assert_ne!(code, Code::TaskPanicked, "a committer with a bug");
+            return Err(Error::new(code, "the storage is away"));
+        }
+        self.log.entries.lock().unwrap().push(Told::Commit(committables));
+        Ok(())
+    }
+
+    async fn abort(&self, _: JobId, attempt: Attempt) -> Result<()> {
+        self.log.entries.lock().unwrap().push(Told::Abort(attempt));
+        Ok(())
+    }
+}

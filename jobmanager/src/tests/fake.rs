@@ -1,0 +1,156 @@
+//! A TaskManager for tests: real gRPC, scripted by the test.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use weir_proto::v1::job_manager_client::JobManagerClient;
+use weir_proto::v1::job_manager_message::Body as Said;
+use weir_proto::v1::task_manager_message::Body;
+use weir_proto::v1::{
+    CancelTasks, Committable, DeployTasks, Failure, JobManagerMessage, MetricsReport, Register, SubtaskId,
+    SubtaskMetrics, TaskManagerHeartbeat, TaskManagerMessage, TaskState, TaskStateChanged,
+};
+
+pub(super) struct Fake {
+    pub(super) id: String,
+    pub(super) epoch: u64,
+    sender: mpsc::Sender<TaskManagerMessage>,
+    pub(super) receiver: Streaming<JobManagerMessage>,
+}
+
+pub(super) fn registration(id: &str, slots: u32) -> Register {
+    Register {
+        task_manager_id: id.to_owned(),
+        data_address: format!("{id}.example:4711"),
+        metrics_address: String::new(),
+        slots,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: "host".to_owned(),
+        cpu_cores: 4,
+        physical_memory_bytes: 8 << 30,
+        network_memory_bytes: 64 << 20,
+    }
+}
+
+impl Fake {
+    /// Registers and waits for the answer.
+    pub(super) async fn join(address: SocketAddr, slots: u32) -> Self {
+        Self::join_as(address, registration(&super::unique("tm"), slots)).await.expect("registered")
+    }
+
+    /// Registers; the error is the reason of a refusal.
+    pub(super) async fn join_as(address: SocketAddr, register: Register) -> Result<Self, String> {
+        let id = register.task_manager_id.clone();
+        let (sender, messages) = mpsc::channel(1_024);
+        sender
+            .send(TaskManagerMessage { leader_epoch: 0, body: Some(Body::Register(register)) })
+            .await
+            .unwrap();
+        let mut client = JobManagerClient::connect(format!("http://{address}")).await.unwrap();
+        let receiver = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let mut fake = Self { id, epoch: 0, sender, receiver };
+        match fake.next().await {
+            Some(JobManagerMessage { leader_epoch, body: Some(Said::Registered(_)) }) => {
+                fake.epoch = leader_epoch;
+                Ok(fake)
+            }
+            Some(JobManagerMessage { body: Some(Said::Refused(refused)), .. }) => Err(refused.reason),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    /// The next message; `None`: the session has ended.
+    pub(super) async fn next(&mut self) -> Option<JobManagerMessage> {
+        let message = tokio::time::timeout(Duration::from_secs(20), self.receiver.message()).await;
+        message.expect("the JobManager says nothing").ok().flatten()
+    }
+
+    /// The next message that isn't a heartbeat.
+    pub(super) async fn command(&mut self) -> Option<Said> {
+        loop {
+            match self.next().await?.body? {
+                Said::Heartbeat(_) => {}
+                other => return Some(other),
+            }
+        }
+    }
+
+    pub(super) async fn deployment(&mut self) -> DeployTasks {
+        match self.command().await {
+            Some(Said::Deploy(deploy)) => deploy,
+            other => panic!("a deployment should come, not {other:?}"),
+        }
+    }
+
+    pub(super) async fn cancellation(&mut self) -> CancelTasks {
+        match self.command().await {
+            Some(Said::Cancel(cancel)) => cancel,
+            other => panic!("a cancellation should come, not {other:?}"),
+        }
+    }
+
+    pub(super) async fn say(&self, body: Body) {
+        self.say_as(self.epoch, body).await;
+    }
+
+    pub(super) async fn say_as(&self, epoch: u64, body: Body) {
+        // A session that was ended is what some tests want.
+        let _ = self.sender.send(TaskManagerMessage { leader_epoch: epoch, body: Some(body) }).await;
+    }
+
+    pub(super) async fn beat(&self) {
+        self.say(Body::Heartbeat(TaskManagerHeartbeat { sequence: 1 })).await;
+    }
+
+    /// The tasks of a deployment that run here.
+    pub(super) fn tasks(&self, deploy: &DeployTasks) -> Vec<SubtaskId> {
+        let mut tasks = Vec::new();
+        for (subtask, place) in (0..).zip(&deploy.placement) {
+            for (vertex, graph) in (0..).zip(&deploy.graph.as_ref().unwrap().vertices) {
+                if place.task_manager_id == self.id && subtask < graph.parallelism {
+                    let (job_id, attempt) = (deploy.job_id.clone(), deploy.attempt);
+                    tasks.push(SubtaskId { job_id, attempt, vertex, subtask });
+                }
+            }
+        }
+        tasks
+    }
+
+    pub(super) async fn report(&self, task: &SubtaskId, state: TaskState) {
+        let sink = state == TaskState::Finished && task.vertex == 1;
+        let payload = format!("{}/{}", task.attempt, task.subtask).into_bytes();
+        let committables = if sink { vec![Committable { operator: 0, payload }] } else { Vec::new() };
+        let task = Some(task.clone());
+        let changed = TaskStateChanged { task, state: state as i32, failure: None, committables };
+        self.say(Body::TaskState(changed)).await;
+    }
+
+    pub(super) async fn report_all(&self, deploy: &DeployTasks, state: TaskState) {
+        for task in self.tasks(deploy) {
+            self.report(&task, state).await;
+        }
+    }
+
+    pub(super) async fn fail(&self, task: &SubtaskId, code: &str, restartable: bool) {
+        let failure = Failure {
+            code: code.to_owned(),
+            message: "it broke".to_owned(),
+            restartable,
+            timestamp_millis: 1_700_000_000_000,
+        };
+        let changed = TaskStateChanged {
+            task: Some(task.clone()),
+            state: TaskState::Failed as i32,
+            failure: Some(failure),
+            committables: Vec::new(),
+        };
+        self.say(Body::TaskState(changed)).await;
+    }
+
+    pub(super) async fn measure(&self, metrics: SubtaskMetrics) {
+        self.say(Body::Metrics(MetricsReport { subtasks: vec![metrics], process: None })).await;
+    }
+}
