@@ -17,3 +17,6 @@ pub mod statement;
 pub mod types;
 
 pub use request::{PlanRequest, Planned, explain, plan};
+
+#[cfg(test)]
+mod tests;

@@ -20,16 +20,16 @@ use crate::statement::{Explain, ExplainTarget, Insert, Position, Statement};
 use crate::{explain as explaining, planner};
 
 /// A text to plan.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct PlanRequest<'a> {
     /// The statements.
     pub sql: &'a str,
     /// The job's name, above what the text SETs.
-    pub name: Option<&'a str>,
+    pub name: Option<String>,
     /// The job's parallelism, above what the text SETs.
     pub parallelism: Option<u32>,
     /// Configuration under Flink's keys, below what the text SETs.
-    pub config: &'a BTreeMap<String, String>,
+    pub config: BTreeMap<String, String>,
     /// The connectors.
     pub registry: &'a ConnectorRegistry,
 }
@@ -76,11 +76,16 @@ fn plan_text(request: &PlanRequest<'_>) -> SqlResult<Planned> {
             }
         }
     }
-    if inserts.is_empty() {
+    let Some(first) = inserts.first().map(|insert| insert.position) else {
         let message = "there is no INSERT INTO in the text, so there is nothing to run";
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
-    }
-    let graph = planner::plan_job(&inserts, &script.session, &script.base)?;
+    };
+    let graph =
+        planner::plan_job(&inserts, &script.session, &script.base).map_err(|error| match error.code() {
+            // Of the whole job, wherever its keys were set.
+            Code::InvalidConfiguration => error,
+            _ => error.or_at(first),
+        })?;
     Ok(Planned { graph, warnings })
 }
 
@@ -152,7 +157,7 @@ impl Script {
             }
             deferred.extend(session.execute(statement)?);
         }
-        if let Some(name) = request.name {
+        if let Some(name) = &request.name {
             session.set(options::PIPELINE_NAME.key, name)?;
         }
         if let Some(parallelism) = request.parallelism {

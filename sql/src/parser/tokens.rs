@@ -17,7 +17,7 @@ pub const MAX_TEXT: usize = 4 << 20;
 /// How deep brackets may nest.
 const MAX_DEPTH: usize = 128;
 /// The most operators and keywords between two commas of one pair of brackets.
-const MAX_CHAIN: usize = 2_000;
+const MAX_CHAIN: usize = 1_000;
 
 /// How often the innermost subquery may be read; see [`readings_of`].
 const MAX_READINGS: usize = 64;
@@ -134,7 +134,7 @@ fn check_nesting(tokens: &[TokenWithSpan]) -> SqlResult<()> {
                 level.chain = 0;
                 None
             }
-            other if is_link(other) => {
+            _ if is_link(tokens, index) => {
                 level.chain += 1;
                 (level.chain > MAX_CHAIN).then(|| {
                     format!(
@@ -162,10 +162,10 @@ fn readings_of(tokens: &[TokenWithSpan], index: usize) -> usize {
     if super::subqueries::begins_query(tokens, index + run) { run } else { 1 }
 }
 
-/// Whether a token can make an expression's tree one level deeper.
-fn is_link(token: &Token) -> bool {
-    match token {
-        Token::Word(word) => {
+/// Whether the token at `index` can make an expression's tree one level deeper.
+fn is_link(tokens: &[TokenWithSpan], index: usize) -> bool {
+    match tokens.get(index).map(|token| &token.token) {
+        Some(Token::Word(word)) => {
             let is_flat = matches!(
                 word.keyword,
                 Keyword::NoKeyword
@@ -175,10 +175,15 @@ fn is_link(token: &Token) -> bool {
                     | Keyword::NULL
                     | Keyword::ON
             );
-            word.quote_style.is_none() && !is_flat
+            // Many names are keywords of some dialect; before an operator they are names, and the operator counts.
+            let is_prefix = matches!(
+                tokens.get(index + 1).map(|token| &token.token),
+                Some(Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::LParen)
+            );
+            word.quote_style.is_none() && !is_flat && is_prefix
         }
-        Token::Number(..) | Token::SingleQuotedString(_) | Token::Period => false,
-        _ => true,
+        Some(Token::Number(..) | Token::SingleQuotedString(_) | Token::Period) | None => false,
+        Some(_) => true,
     }
 }
 
