@@ -38,6 +38,8 @@ pub struct Options {
     pub metrics_prefix: String,
     /// How often metrics are sampled and told.
     pub metrics_interval: Duration,
+    /// How long a cancelled task may go on before the process gives itself up: only a slot's thread that hangs takes long.
+    pub cancellation_timeout: Duration,
     /// The first wait before a lost JobManager is dialled again, and the longest.
     pub reconnect: (Duration, Duration),
     /// Threads that do I/O.
@@ -59,6 +61,7 @@ impl Options {
             metrics_port: None,
             metrics_prefix: "weir".to_owned(),
             metrics_interval: Duration::from_secs(1),
+            cancellation_timeout: Duration::from_secs(180),
             reconnect: (Duration::from_millis(100), Duration::from_secs(5)),
             io_threads: cpu_cores().min(2) as usize,
         }

@@ -15,7 +15,7 @@ use weir_api::clock::Clock;
 use weir_api::connector::ConnectorRegistry;
 use weir_api::id::{SlotIndex, TaskManagerId};
 use weir_api::{Error, Result};
-use weir_proto::v1::Register;
+use weir_proto::v1::{ProcessMetrics, Register};
 
 use crate::deploy::{Executor, Reports, Running};
 use crate::metrics::{self, Sample, Sampler, cpu_cores, physical_memory_bytes, process_metrics};
@@ -214,19 +214,24 @@ impl Parts {
             samples: samples.subscribe(),
             stop,
         };
-        background.spawn(sample(
+        let looks = options.cancellation_timeout.div_duration_f64(options.metrics_interval).ceil() as u32;
+        let watch = Watch {
             samples,
-            running.clone(),
-            network.clone(),
-            Arc::clone(&clock),
-            options.metrics_interval,
-        ));
+            running: running.clone(),
+            network: network.clone(),
+            clock: Arc::clone(&clock),
+            interval: options.metrics_interval,
+            looks,
+        };
         let read_ahead_bytes = (options.network.pool_bytes / 8).clamp(*READ_AHEAD.start(), *READ_AHEAD.end());
         let environment = Arc::new(Environment { registry, clock, io, read_ahead_bytes });
         let executor = Executor { own, slots, network, environment, running, reports };
         let executor = tokio::spawn(executor.run(commanded, drained));
         // The session's end is the end of the commands, and that of the executor's tasks.
-        let result = session.run().await;
+        let result = tokio::select! {
+            result = session.run() => result,
+            error = watch.run() => Err(error),
+        };
         let abort = executor.abort_handle();
         match tokio::time::timeout(STOP_TIMEOUT, executor).await {
             Ok(Ok(slots)) => join(slots).await,
@@ -254,26 +259,39 @@ async fn join(slots: Vec<Slot>) {
     }
 }
 
-/// Takes a sample now and then, for the session and for `/metrics`.
-async fn sample(
+/// Looks at the tasks now and then: takes samples for the session and for `/metrics`, and finds tasks that don't end.
+struct Watch {
     samples: watch::Sender<Sample>,
     running: Running,
     network: Network,
     clock: Arc<dyn Clock>,
-    every: Duration,
-) {
-    let mut sampler = Sampler::new(cpu_cores());
-    let mut interval = tokio::time::interval(every);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let usage = network.pool_usage();
-        let process = weir_proto::v1::ProcessMetrics {
-            network_segments_total: usage.total as u64,
-            network_segments_available: usage.available as u64,
-            ..process_metrics()
-        };
-        samples.send_replace(sampler.sample(clock.monotonic_millis(), running.snapshot(), process));
+    interval: Duration,
+    /// How many looks a cancelled task is given.
+    looks: u32,
+}
+
+impl Watch {
+    /// Ends only when a slot's thread hangs.
+    async fn run(self) -> Error {
+        let mut sampler = Sampler::new(cpu_cores());
+        let mut interval = tokio::time::interval(self.interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let usage = self.network.pool_usage();
+            let process = ProcessMetrics {
+                network_segments_total: usage.total as u64,
+                network_segments_available: usage.available as u64,
+                ..process_metrics()
+            };
+            let now = self.clock.monotonic_millis();
+            self.samples.send_replace(sampler.sample(now, self.running.snapshot(), process));
+            if let Some(task) = self.running.overdue(self.looks) {
+                return Error::internal(format!(
+                    "task {task} still runs long after its cancellation: its slot's thread hangs, and only a new process helps"
+                ));
+            }
+        }
     }
 }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use weir_api::error::Code;
-use weir_api::id::{Attempt, ExecutionId, JobId, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_api::id::{Attempt, ExecutionId, JobId, TaskManagerId};
 use weir_api::{Error, Result};
 use weir_proto::v1::{DeployTasks, TaskState};
 
-use super::plan::{Plan, Subtask};
+use super::plan::{Plan, Subtask, meant_for};
 use super::reports::Reports;
 use super::running::Running;
 use crate::metrics::Labels;
@@ -78,7 +78,7 @@ impl Executor {
 
     async fn deploy(&self, job: JobId, attempt: Attempt, message: DeployTasks) {
         let slots = self.slots.len() as u32;
-        let first = self.first_subtask(job, attempt, &message);
+        let meant = meant_for(job, attempt, &message, self.own.as_str());
         let plan =
             catch_unwind(AssertUnwindSafe(|| Plan::new(job, attempt, message, self.own.as_str(), slots)));
         let plan = plan.unwrap_or_else(|panic| {
@@ -91,7 +91,10 @@ impl Executor {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::error!(%job, %attempt, error = %error.chain(), "can't start a deployment");
-                return self.reports.failed(first, &error, self.environment.clock.as_ref()).await;
+                for task in meant {
+                    self.reports.failed(task, &error, self.environment.clock.as_ref()).await;
+                }
+                return;
             }
         };
         tracing::info!(%job, %attempt, name = plan.graph.name(), subtasks = plan.subtasks.len(), "deploying");
@@ -107,17 +110,6 @@ impl Executor {
             {
                 tracing::error!(%job, %attempt, error = %error.chain(), "can't hand a task to its slot");
             }
-        }
-    }
-
-    /// Whom a deployment fails that can't be understood: its first subtask here.
-    fn first_subtask(&self, job: JobId, attempt: Attempt, message: &DeployTasks) -> ExecutionId {
-        let own = message.placement.iter().position(|place| place.task_manager_id == self.own.as_str());
-        ExecutionId {
-            job,
-            attempt,
-            vertex: VertexIndex(0),
-            subtask: SubtaskIndex(own.unwrap_or_default() as u32),
         }
     }
 

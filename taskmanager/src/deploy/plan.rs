@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use weir_api::error::Code;
 use weir_api::graph::{JobEdge, JobGraph};
-use weir_api::id::{Attempt, JobId, SlotIndex, SubtaskIndex, VertexIndex};
+use weir_api::id::{Attempt, ExecutionId, JobId, SlotIndex, SubtaskIndex, VertexIndex};
 use weir_api::{Error, Result};
 use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::{DeployTasks, SlotPlacement, Split};
@@ -174,6 +174,29 @@ impl Plan {
             |vertex: usize| self.graph.vertices().get(vertex).map_or(0, |node| node.parallelism);
         (parallelism(edge.source), parallelism(edge.target))
     }
+}
+
+/// The subtasks that a deployment means for the TaskManager `own`, as far as that can be told without checking anything else:
+/// whom it fails if it doesn't make sense. At least one, so that somebody is told.
+pub(crate) fn meant_for(job: JobId, attempt: Attempt, message: &DeployTasks, own: &str) -> Vec<ExecutionId> {
+    let vertices = message.graph.as_ref().map_or(&[][..], |graph| &graph.vertices);
+    let is_own = |(_, place): &(usize, &SlotPlacement)| place.task_manager_id == own;
+    let id = |vertex: usize, index: usize| ExecutionId {
+        job,
+        attempt,
+        vertex: VertexIndex(vertex as u32),
+        subtask: SubtaskIndex(index as u32),
+    };
+    let meant: Vec<_> = vertices
+        .iter()
+        .enumerate()
+        .flat_map(|(vertex, node)| {
+            let places = message.placement.iter().take(node.parallelism as usize).enumerate().filter(is_own);
+            places.map(move |(index, _)| id(vertex, index))
+        })
+        .take(MAX_SUBTASKS)
+        .collect();
+    if meant.is_empty() { vec![id(0, 0)] } else { meant }
 }
 
 /// The splits by vertex and subtask.

@@ -81,7 +81,9 @@ fn what_does_not_fit_is_refused() {
     for (number, break_it) in broken.iter().enumerate() {
         let mut message = good.clone();
         break_it(&mut message);
+        let meant = meant_for(JOB, Attempt(1), &message, "a").len();
         let error = plan(message).map(|_| number).unwrap_err();
         assert_eq!(error.code(), Code::MalformedMessage, "{error}");
+        assert_eq!(meant, if number < 2 { 1 } else { 2 }, "whom it fails");
     }
 }

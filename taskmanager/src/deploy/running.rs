@@ -24,6 +24,8 @@ struct Entry {
     labels: Arc<Labels>,
     metrics: Arc<TaskMetrics>,
     cancel: CancellationToken,
+    /// Looks since the cancellation that found the task still here.
+    overdue: u32,
 }
 
 impl Running {
@@ -39,7 +41,7 @@ impl Running {
         metrics: Arc<TaskMetrics>,
     ) -> CancellationToken {
         let cancel = CancellationToken::new();
-        let entry = Entry { labels: Arc::new(labels), metrics, cancel: cancel.clone() };
+        let entry = Entry { labels: Arc::new(labels), metrics, cancel: cancel.clone(), overdue: 0 };
         let mut tasks = self.lock();
         tasks.insert(id, entry);
         self.count.send_replace(tasks.len());
@@ -71,6 +73,16 @@ impl Running {
         jobs.sort_unstable();
         jobs.dedup();
         jobs
+    }
+
+    /// A look at the cancelled tasks: answers one that is still here after so many of them.
+    pub(crate) fn overdue(&self, looks: u32) -> Option<ExecutionId> {
+        let mut tasks = self.lock();
+        let cancelled = tasks.iter_mut().filter(|(_, entry)| entry.cancel.is_cancelled());
+        cancelled.fold(None, |found, (id, entry)| {
+            entry.overdue += 1;
+            found.or((entry.overdue > looks).then_some(*id))
+        })
     }
 
     /// Waits until nothing runs.

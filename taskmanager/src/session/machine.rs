@@ -27,8 +27,6 @@ use super::fence::Fence;
 
 /// How long the JobManager may take to answer a registration.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long cancelled tasks may take to end before the TaskManager gives itself up: a slot's thread hangs.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the JobManager may ask for as heartbeat interval and timeout.
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(24 * 3600);
 
@@ -66,8 +64,6 @@ pub(crate) enum Action {
     Cancel(JobId, Attempt),
     /// Cancel every task and say [`Event::Drained`] when the last has ended.
     Drain,
-    /// The process can't go on.
-    GiveUp(Error),
 }
 
 enum State {
@@ -75,7 +71,7 @@ enum State {
     Dialling,
     Registering { deadline: u64 },
     Active(Active),
-    Draining { deadline: u64 },
+    Draining,
 }
 
 struct Active {
@@ -111,8 +107,8 @@ impl Machine {
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.state {
             State::Waiting { until } => Some(*until),
-            State::Dialling => None,
-            State::Registering { deadline } | State::Draining { deadline } => Some(*deadline),
+            State::Dialling | State::Draining => None,
+            State::Registering { deadline } => Some(*deadline),
             State::Active(active) => Some(active.next_beat.min(active.silent_at)),
         }
     }
@@ -123,6 +119,7 @@ impl Machine {
     }
 
     /// The leader that is obeyed.
+    #[cfg(test)]
     pub(crate) fn epoch(&self) -> LeaderEpoch {
         self.fence.epoch()
     }
@@ -145,7 +142,7 @@ impl Machine {
             (Event::Metrics(report), State::Active(_)) => {
                 vec![self.send(task_manager_message::Body::Metrics(*report))]
             }
-            (Event::Drained, State::Draining { .. }) => {
+            (Event::Drained, State::Draining) => {
                 self.wait(now);
                 Vec::new()
             }
@@ -168,14 +165,6 @@ impl Machine {
             State::Registering { deadline } if now >= *deadline => {
                 self.lose(now, "the JobManager doesn't answer the registration")
             }
-            State::Draining { deadline } if now >= *deadline => {
-                self.state = State::Draining { deadline: after(now, DRAIN_TIMEOUT) };
-                vec![Action::GiveUp(Error::internal(format!(
-                    "tasks of a lost session still run {} s after their cancellation: a slot's thread hangs, and only a new \
-                     process helps",
-                    DRAIN_TIMEOUT.as_secs()
-                )))]
-            }
             State::Active(active) if now >= active.silent_at => {
                 let reason = format!("the JobManager has been silent for {} ms", active.timeout);
                 self.lose(now, &reason)
@@ -195,7 +184,7 @@ impl Machine {
         match &self.state {
             State::Active(_) => {
                 tracing::warn!(reason, "the session with the JobManager is lost; all tasks are cancelled");
-                self.state = State::Draining { deadline: after(now, DRAIN_TIMEOUT) };
+                self.state = State::Draining;
                 vec![Action::Close, Action::Drain]
             }
             State::Dialling | State::Registering { .. } => {
@@ -203,7 +192,7 @@ impl Machine {
                 self.wait(now);
                 vec![Action::Close]
             }
-            State::Waiting { .. } | State::Draining { .. } => Vec::new(),
+            State::Waiting { .. } | State::Draining => Vec::new(),
         }
     }
 

@@ -150,14 +150,6 @@ fn a_job_manager_that_never_answers_is_given_up_and_waits_grow() {
     assert!(waits[7] > waits[0] * 8, "{waits:?}");
 }
 
-#[test]
-fn tasks_that_never_end_make_the_process_give_up() {
-    let mut machine = active();
-    machine.handle(Event::Ended("gone".to_owned()), 10);
-    let deadline = machine.deadline().unwrap();
-    assert!(matches!(machine.handle(Event::Tick, deadline).as_slice(), [Action::GiveUp(_)]));
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_500))]
     /// Ten thousand and more malformed messages: each either ends the session with a reason or changes nothing, and after each

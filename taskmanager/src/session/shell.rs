@@ -104,7 +104,6 @@ impl Session {
             Action::Deploy(job, attempt, deploy) => self.command(Command::Deploy(job, attempt, deploy))?,
             Action::Cancel(job, attempt) => self.command(Command::Cancel(job, attempt))?,
             Action::Drain => self.command(Command::Drain)?,
-            Action::GiveUp(error) => return Err(error),
         }
         Ok(())
     }

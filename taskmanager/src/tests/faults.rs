@@ -8,6 +8,8 @@ use weir_api::graph::{JobGraph, Partitioning};
 use weir_proto::v1::{DeployTasks, TaskState, job_manager_message};
 
 use super::manager::{JobManager, PATIENCE};
+use crate::TaskManager;
+use crate::fixture::TestClock;
 use crate::fixture::connector::TestConnector;
 use crate::fixture::graph::{deployment, line, sink, source, union};
 
@@ -123,6 +125,22 @@ async fn a_lost_session_cancels_everything_and_is_opened_again() {
     session.deploy(deployment(1, 3, &endless(&[("rows", "100")], &[]), &slots)).await;
     let (_, ends) = session.ends(4).await;
     assert!(ends.iter().all(|end| end.state() == TaskState::Finished), "{ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_hangs_makes_the_process_give_up() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let mut options = manager.options("a", 1);
+    options.cancellation_timeout = Duration::from_millis(500);
+    let mut worker = TaskManager::start(options, connector.registry(), TestClock::shared()).await.unwrap();
+    let mut session = manager.accept().await;
+    let graph = line(vec![(vec![source("s", &[("fault", "block")]), sink("t", &[])], 1)], &[]);
+    session.deploy(deployment(1, 1, &graph, &[("a", worker.data_address(), 0)])).await;
+    session.running(1).await;
+    session.cancel(1, 1).await;
+    let error = timeout(PATIENCE, worker.wait()).await.expect("it ends").unwrap_err();
+    assert!(error.message().contains("hangs"), "{error}");
 }
 
 /// A sequence of numbers that look random, always the same.

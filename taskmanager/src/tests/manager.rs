@@ -76,13 +76,19 @@ impl JobManager {
 
     /// Starts a TaskManager that dials this.
     pub(crate) async fn worker(&self, id: &str, slots: u32, connector: &TestConnector) -> Handle {
+        let options = self.options(id, slots);
+        TaskManager::start(options, connector.registry(), TestClock::shared()).await.unwrap()
+    }
+
+    /// What [`JobManager::worker`] starts with.
+    pub(crate) fn options(&self, id: &str, slots: u32) -> Options {
         let mut options = Options::new(self.address.clone());
         options.id = Some(weir_api::id::TaskManagerId::new(id).unwrap());
         options.slots = slots;
         options.metrics_port = Some(0);
         options.metrics_interval = Duration::from_millis(50);
         options.reconnect = (Duration::from_millis(10), Duration::from_millis(50));
-        TaskManager::start(options, connector.registry(), TestClock::shared()).await.unwrap()
+        options
     }
 
     /// The next session, accepted as the leader of epoch 1.
