@@ -29,6 +29,8 @@ pub(crate) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Resul
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -126,6 +126,8 @@ impl fmt::Display for PositionPrefix {
 
 /// The line at `position` with a caret under its column, or nothing where the text has no such line.
 fn excerpt(text: &str, position: Position) -> Option<String> {
+    // A byte order mark takes no column; the parser doesn't count it either.
+    let text = text.trim_start_matches(crate::parser::BYTE_ORDER_MARK);
     let line_index = usize::try_from(position.line.checked_sub(1)?).ok()?;
     let line = text.lines().nth(line_index)?;
     let column = usize::try_from(position.column.saturating_sub(1)).ok()?;
@@ -145,6 +147,8 @@ fn excerpt(text: &str, position: Position) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
     use super::*;
 
     #[test]

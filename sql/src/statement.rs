@@ -149,7 +149,7 @@ pub enum ColumnKind {
     /// The connector reads and writes it.
     Physical(FlinkType),
     /// `name AS expression` over the other columns.
-    Computed(Expr),
+    Computed(Box<Expr>),
     /// `name TYPE METADATA [FROM 'key'] [VIRTUAL]`.
     Metadata {
         /// The declared type.

@@ -43,7 +43,7 @@ impl std::fmt::Display for ObjectPath {
 #[derive(Clone, Debug)]
 pub enum Relation {
     /// A table of a connector.
-    Table(Table),
+    Table(Box<Table>),
     /// A query with a name.
     View(View),
 }

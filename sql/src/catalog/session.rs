@@ -140,7 +140,7 @@ impl Session {
         if let Some(path) = self.vacant(&create.name, create.if_not_exists)? {
             let table = build_table(create, path.clone(), &self.registry)
                 .map_err(|error| error.or_at(create.name.position))?;
-            self.relations.insert(path, Relation::Table(table));
+            self.relations.insert(path, Relation::Table(Box::new(table)));
         }
         Ok(())
     }

@@ -136,7 +136,7 @@ fn columns_of(
                 fields.push(data_type.to_field(&name));
                 ColumnSource::Physical(fields.len() - 1)
             }
-            ColumnKind::Computed(expression) => ColumnSource::Computed(Box::new(expression.clone())),
+            ColumnKind::Computed(expression) => ColumnSource::Computed(expression.clone()),
             ColumnKind::Metadata { .. } => {
                 let message = format!(
                     "table {path}: the connector '{}' has no metadata columns, so '{name}' can't be one",

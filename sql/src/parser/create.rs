@@ -172,7 +172,7 @@ fn primary_key(
 fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
     let name = cursor.name("the name of a column, WATERMARK FOR or PRIMARY KEY")?;
     let kind = if cursor.takes(&["AS"]) {
-        ColumnKind::Computed(cursor.expression()?)
+        ColumnKind::Computed(Box::new(cursor.expression()?))
     } else {
         let data_type = cursor.data_type()?;
         if cursor.takes(&["METADATA"]) {
@@ -187,6 +187,13 @@ fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
         }
     };
     let position = cursor.position();
+    let is_named = cursor.takes(&["CONSTRAINT"]);
+    if is_named {
+        cursor.name("the name of the constraint")?;
+    }
+    if is_named && !cursor.sees(&["PRIMARY", "KEY"]) {
+        return Err(cursor.unexpected("PRIMARY KEY"));
+    }
     if cursor.takes(&["PRIMARY", "KEY"]) {
         primary_key(cursor, table, vec![name.clone()], position)?;
     }

@@ -172,26 +172,9 @@ impl TypeParser<'_, '_> {
                 let (first, _) = interval::parse_units(self.parser)?;
                 if first.is_months() { TypeKind::IntervalYearMonth } else { TypeKind::IntervalDayTime }
             }
-            "ARRAY" => {
-                self.open()?;
-                let element = self.parse(depth + 1)?;
-                self.close()?;
-                TypeKind::Array(Box::new(element))
-            }
-            "MULTISET" => {
-                self.open()?;
-                let element = self.parse(depth + 1)?;
-                self.close()?;
-                TypeKind::Multiset(Box::new(element))
-            }
-            "MAP" => {
-                self.open()?;
-                let key = self.parse(depth + 1)?;
-                self.expect(&Token::Comma)?;
-                let value = self.parse(depth + 1)?;
-                self.close()?;
-                TypeKind::Map(Box::new(key), Box::new(value))
-            }
+            "ARRAY" => TypeKind::Array(self.element(depth)?),
+            "MULTISET" => TypeKind::Multiset(self.element(depth)?),
+            "MAP" => self.map(depth)?,
             "ROW" => self.row(depth)?,
             "RAW" | "VARIANT" | "STRUCTURED" | "TIMESTAMP_TZ" | "BITMAP" => {
                 let message = format!("the type {name} is not supported yet");
@@ -204,6 +187,23 @@ impl TypeParser<'_, '_> {
                 return Err(ParserError::ParserError(format!("{message}{}", token.span.start)));
             }
         })
+    }
+
+    /// `<element>`.
+    fn element(&mut self, depth: usize) -> Parsed<Box<FlinkType>> {
+        self.open()?;
+        let element = self.parse(depth + 1)?;
+        self.close()?;
+        Ok(Box::new(element))
+    }
+
+    fn map(&mut self, depth: usize) -> Parsed<TypeKind> {
+        self.open()?;
+        let key = self.parse(depth + 1)?;
+        self.expect(&Token::Comma)?;
+        let value = self.parse(depth + 1)?;
+        self.close()?;
+        Ok(TypeKind::Map(Box::new(key), Box::new(value)))
     }
 
     fn decimal(&mut self) -> Parsed<TypeKind> {

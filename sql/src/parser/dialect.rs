@@ -165,11 +165,11 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Parsed<Expr> {
 /// `INTERVAL '…' unit`, or a column that is called interval.
 fn parse_interval(parser: &mut Parser, word: &Word, next: Token) -> Option<Parsed<Expr>> {
     let after_sign = &parser.peek_nth_token_ref(2).token;
-    let is_literal = match (next, after_sign) {
-        (Token::SingleQuotedString(_) | Token::Number(..), _) => true,
-        (Token::Plus | Token::Minus, Token::SingleQuotedString(_)) => true,
-        _ => false,
-    };
+    let is_literal = matches!(
+        (next, after_sign),
+        (Token::SingleQuotedString(_) | Token::Number(..), _)
+            | (Token::Plus | Token::Minus, Token::SingleQuotedString(_))
+    );
     let span = parser.peek_token_ref().span;
     if is_literal {
         parser.advance_token();

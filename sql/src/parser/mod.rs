@@ -19,6 +19,7 @@ mod tests;
 
 pub use data_type::{from_ast as type_from_ast, parse_text as parse_type};
 pub use interval::Interval;
+pub(crate) use tokens::BYTE_ORDER_MARK;
 pub use tokens::MAX_TEXT;
 
 use crate::error::SqlResult;

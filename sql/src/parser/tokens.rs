@@ -14,6 +14,8 @@ use crate::statement::Position;
 
 /// The most bytes of a text.
 pub const MAX_TEXT: usize = 4 << 20;
+/// What some editors put before a text.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// How deep brackets may nest.
 const MAX_DEPTH: usize = 128;
 /// The most operators and keywords between two commas of one pair of brackets.
@@ -39,6 +41,7 @@ pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
         let message = format!("the text has {} bytes; at most {MAX_TEXT} can be read", text.len());
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
     }
+    let text = text.trim_start_matches(BYTE_ORDER_MARK);
     let dialect = FlinkDialect::for_tokens(0);
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         SqlError::syntax(position_of(error.location).unwrap_or(Position::START), lower_first(&error.message))
@@ -47,7 +50,7 @@ pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
     let mut current = Vec::new();
     for token in tokens {
         match &token.token {
-            Token::Whitespace(Whitespace::MultiLineComment(comment)) if comment.starts_with('+') => {
+            Token::Whitespace(Whitespace::MultiLineComment(comment)) if is_hint(comment) => {
                 let position = position_of(token.span.start).unwrap_or(Position::START);
                 return Err(SqlError::unsupported(
                     position,
@@ -61,6 +64,16 @@ pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
     }
     finish(current, &mut statements)?;
     Ok(statements)
+}
+
+/// Whether a comment is a hint, `/*+ NAME(…) */`, and not just a comment that begins with a plus.
+fn is_hint(comment: &str) -> bool {
+    comment.strip_prefix('+').is_some_and(|rest| {
+        let name_end = rest
+            .trim_start()
+            .trim_start_matches(|character: char| character.is_alphanumeric() || character == '_');
+        rest.trim_start().len() > name_end.len() && name_end.trim_start().starts_with('(')
+    })
 }
 
 /// Puts a statement behind the others, unless it is empty.

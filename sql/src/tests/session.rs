@@ -18,7 +18,7 @@ fn session(text: &str) -> SqlResult<Session> {
 
 fn table(text: &str, name: &str) -> Table {
     match session(text).unwrap_or_else(|error| panic!("{error}\n{text}")).find(&[name]) {
-        Some(Relation::Table(table)) => table.clone(),
+        Some(Relation::Table(table)) => table.as_ref().clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
-use super::display::quoted;
 use super::{FlinkType, RowField, TypeKind};
 
 /// The time zone of TIMESTAMP_LTZ columns.
@@ -91,19 +90,6 @@ pub fn flink_type_name(data_type: &DataType, nullable: bool) -> String {
         None => data_type.to_string(),
     };
     if nullable { name } else { format!("{name} NOT NULL") }
-}
-
-/// The columns of a schema as a CREATE TABLE would list them, one a line.
-#[must_use]
-pub fn schema_text(schema: &Schema) -> String {
-    let columns: Vec<String> = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            format!("  {} {}", quoted(field.name()), flink_type_name(field.data_type(), field.is_nullable()))
-        })
-        .collect();
-    columns.join(",\n")
 }
 
 /// The SQL type that an Arrow type carries; `None` where SQL has none.

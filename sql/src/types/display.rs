@@ -5,7 +5,7 @@ use std::fmt;
 use super::{FlinkType, MAX_LENGTH, RowField, TypeKind};
 
 /// An identifier in back-quotes, those inside doubled.
-pub(super) fn quoted(name: &str) -> String {
+fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

@@ -6,7 +6,7 @@
 mod arrow_types;
 mod display;
 
-pub use arrow_types::{flink_type_name, of_arrow, schema_text};
+pub use arrow_types::{flink_type_name, of_arrow};
 
 /// The largest length of CHAR, VARCHAR, BINARY and VARBINARY.
 pub const MAX_LENGTH: u32 = i32::MAX as u32;

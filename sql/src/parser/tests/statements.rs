@@ -70,7 +70,7 @@ fn create_table_in_brief() {
         panic!()
     };
     assert!(table.columns.is_empty() && !table.temporary && !table.if_not_exists);
-    let text = "CREATE TABLE t (id INT PRIMARY KEY NOT ENFORCED COMMENT 'c', unique INT, watermark INT, `primary` INT)";
+    let text = "CREATE TABLE t (id INT CONSTRAINT k PRIMARY KEY NOT ENFORCED COMMENT 'c', unique INT, watermark INT, `primary` INT)";
     let Statement::CreateTable(table) = one(text) else { panic!() };
     assert_eq!(table.primary_key[0].value, "id");
     assert_eq!(table.columns.len(), 4);
@@ -180,6 +180,8 @@ fn statement_sets() {
 fn semicolons_and_comments_separate() {
     assert_eq!(all("").len(), 0);
     assert_eq!(all(" ;;\n-- nothing\n/* ; */;").len(), 0);
+    assert_eq!(all("/*++++ a banner ++++*/ SELECT 1 /*+ not a hint */").len(), 1);
+    assert_eq!(all("\u{feff}SELECT 1;").len(), 1);
     assert_eq!(all("SELECT ';' -- ;\n; SELECT `;` FROM t;").len(), 2);
 }
 
