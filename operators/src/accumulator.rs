@@ -231,3 +231,5 @@ fn seen_nulls(seen: &[bool]) -> Option<arrow::buffer::NullBuffer> {
     (!seen.iter().all(|&seen| seen)).then(|| arrow::buffer::NullBuffer::from(seen))
 }
 
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ fn check_types(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ fn check_columns(tree: &Arc<dyn PhysicalExpr>, schema: &Schema) -> datafusion_co
 fn task_context() -> TaskContext {
     TaskContext::default()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -129,3 +129,5 @@ impl Groups {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,6 @@ impl WatermarkGenerator {
             .ok_or_else(|| Error::internal(format!("a watermark for split {split} of {count}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

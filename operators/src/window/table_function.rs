@@ -120,3 +120,6 @@ impl Operator for WindowTableFunction {
         Ok(Progress::Done)
     }
 }
+
+#[cfg(test)]
+mod tests;
