@@ -1,8 +1,8 @@
 //! Subqueries are read alone before what surrounds them, innermost first.
 //!
 //! Where brackets may hold a query or something else, sqlparser tries both and reports the second failure, far from the
-//! mistake. Once every subquery is known to read, a failure is in the words around it and is reported there. Invariant: each
-//! token is read at most once for every bracket around it.
+//! mistake. Once every subquery is known to read, a failure is in the words around it and is reported there. Invariant: this
+//! reads at most [`MAX_READINGS`] times as many tokens as there are; what is nested deeper than that is not checked ahead.
 
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -13,16 +13,23 @@ use super::tokens::position_of;
 use crate::error::{SqlError, SqlResult};
 use crate::statement::Position;
 
+/// How many times a token may be read, on average.
+const MAX_READINGS: usize = 20;
+
 /// Fails at the first mistake in a subquery; `end` is where the tokens end.
 pub(super) fn check(tokens: &[TokenWithSpan], end: Position) -> SqlResult<()> {
     // The brackets that are open, each with where its subquery begins, if it holds one.
     let mut open: Vec<Option<usize>> = Vec::new();
+    let mut budget = tokens.len().saturating_mul(MAX_READINGS);
     for (index, token) in tokens.iter().enumerate() {
         match token.token {
             Token::LParen => open.push(begins_query(tokens, index + 1).then_some(index + 1)),
             Token::RParen => {
                 if let Some(Some(start)) = open.pop() {
-                    check_one(tokens.get(start..=index).unwrap_or_default(), end)?;
+                    let subquery = tokens.get(start..=index).unwrap_or_default();
+                    let Some(left) = budget.checked_sub(subquery.len()) else { return Ok(()) };
+                    budget = left;
+                    check_one(subquery, end)?;
                 }
             }
             _ => {}

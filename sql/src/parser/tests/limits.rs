@@ -107,6 +107,15 @@ fn going_back_does_not_run_away() {
 }
 
 #[test]
+fn long_and_deep_at_once_takes_little_time() {
+    let columns = "a, ".repeat(20_000);
+    let text = format!("{}SELECT {columns} b FROM t{}", "SELECT * FROM (".repeat(60), ")".repeat(60));
+    assert!(is_read(text.clone()));
+    assert!(!is_read(format!("{text} GROUP")));
+    assert!(!is_read(text.replace(" b FROM", " FROM")));
+}
+
+#[test]
 fn many_statements_take_little_time() {
     assert!(is_read("SELECT a, b FROM t WHERE a = 1;\n".repeat(5_000)));
 }
