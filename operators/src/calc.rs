@@ -29,8 +29,14 @@ pub(crate) struct Calc {
 }
 
 impl Calc {
-    pub(crate) fn new(name: &str, spec: &CalcSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let decode = |bytes: &[u8]| Expression::decode(bytes, input, name);
+    pub(crate) fn new(
+        name: &str,
+        spec: &CalcSpec,
+        input: &SchemaRef,
+        output: SchemaRef,
+        time_zone: Option<&str>,
+    ) -> Result<Self> {
+        let decode = |bytes: &[u8]| Expression::decode(bytes, input, name, time_zone);
         let predicate = if spec.predicate.is_empty() { None } else { Some(decode(&spec.predicate)?) };
         let projection =
             spec.projection.iter().map(|named| decode(&named.expression)).collect::<Result<Vec<_>>>()?;

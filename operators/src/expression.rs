@@ -14,7 +14,6 @@ use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Schema};
 use datafusion_common::DataFusionError;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_execution::TaskContext;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
@@ -33,8 +32,9 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Decodes a `PhysicalExprNode` over `schema`; `operator` is named in errors.
-    pub fn decode(bytes: &[u8], schema: &Schema, operator: &str) -> Result<Self> {
+    /// Decodes a `PhysicalExprNode` over `schema`. `operator` is named in errors; `time_zone` is the session's, `None` stands
+    /// for UTC.
+    pub fn decode(bytes: &[u8], schema: &Schema, operator: &str, time_zone: Option<&str>) -> Result<Self> {
         let malformed = |what: String| {
             Error::new(Code::MalformedMessage, format!("an expression of operator '{operator}' {what}"))
         };
@@ -48,7 +48,7 @@ impl Expression {
         let node =
             PhysicalExprNode::decode(bytes).map_err(|error| malformed(format!("doesn't decode: {error}")))?;
         limits::check(&node).map_err(malformed)?;
-        let context = task_context();
+        let context = weir_functions::task_context(time_zone);
         // Literals hold Arrow IPC, whose reader panics on malformed input.
         let tree = catch_unwind(AssertUnwindSafe(|| {
             let tree = parse_physical_expr(&node, &context, schema, &DefaultPhysicalExtensionCodec {})?;
@@ -143,11 +143,6 @@ fn check_columns(tree: &Arc<dyn PhysicalExpr>, schema: &Schema) -> datafusion_co
         ))),
         None => Ok(()),
     }
-}
-
-/// The functions that expressions may call, by name.
-fn task_context() -> TaskContext {
-    TaskContext::default()
 }
 
 #[cfg(test)]

@@ -28,7 +28,18 @@ pub use watermark_generator::{WatermarkChange, WatermarkGenerator};
 /// The operator that a node of a chain describes; `input_schema` is what the stage before it emits.
 ///
 /// Fails for sources and sinks, which tasks drive by themselves, and for specs that don't fit their input.
+///
+/// The session's time zone is UTC; see [`create_in_zone`].
 pub fn create(node: &OperatorNode, input_schema: Option<SchemaRef>) -> Result<Box<dyn Operator>> {
+    create_in_zone(node, input_schema, None)
+}
+
+/// [`create`] with the session's time zone (`table.local-time-zone`), in which functions read and write TIMESTAMP_LTZ.
+pub fn create_in_zone(
+    node: &OperatorNode,
+    input_schema: Option<SchemaRef>,
+    time_zone: Option<&str>,
+) -> Result<Box<dyn Operator>> {
     let malformed = |what: &str| {
         Error::new(Code::MalformedMessage, format!("operator '{}' ({}) {what}", node.name, node.uid))
     };
@@ -36,7 +47,7 @@ pub fn create(node: &OperatorNode, input_schema: Option<SchemaRef>) -> Result<Bo
     let output = node.output_schema.clone().ok_or_else(|| malformed("has no output schema"))?;
     let input = || input_schema.clone().ok_or_else(|| malformed("has no input"));
     Ok(match kind {
-        Kind::Calc(spec) => Box::new(calc::Calc::new(&node.name, spec, &input()?, output)?),
+        Kind::Calc(spec) => Box::new(calc::Calc::new(&node.name, spec, &input()?, output, time_zone)?),
         Kind::WindowTableFunction(spec) => {
             Box::new(window::table_function::WindowTableFunction::new(&node.name, spec, &input()?, output)?)
         }

@@ -48,10 +48,26 @@ pub struct WatermarkChange {
 }
 
 impl WatermarkGenerator {
-    /// A generator over the records of `splits` splits, which are of the projected `schema`; starts at `now_millis`.
+    /// A generator over the records of `splits` splits, which are of the projected `schema`; starts at `now_millis`. The
+    /// session's time zone is UTC.
     pub fn new(spec: &WatermarkSpec, schema: &SchemaRef, splits: usize, now_millis: i64) -> Result<Self> {
-        let expression =
-            Expression::decode(&spec.expression, schema, &format!("watermark of {}", spec.column))?;
+        Self::new_in_zone(spec, schema, splits, now_millis, None)
+    }
+
+    /// [`WatermarkGenerator::new`] with the session's time zone (`table.local-time-zone`).
+    pub fn new_in_zone(
+        spec: &WatermarkSpec,
+        schema: &SchemaRef,
+        splits: usize,
+        now_millis: i64,
+        time_zone: Option<&str>,
+    ) -> Result<Self> {
+        let expression = Expression::decode(
+            &spec.expression,
+            schema,
+            &format!("watermark of {}", spec.column),
+            time_zone,
+        )?;
         if !is_timestamp(expression.data_type()) {
             let message = format!("the watermark of '{}' is of type {}", spec.column, expression.data_type());
             return Err(Error::new(Code::MalformedMessage, message));

@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
-use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion_proto::physical_plan::DefaultPhysicalExtensionCodec;
 use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
 use datafusion_proto::protobuf::physical_expr_node::ExprType;
@@ -56,7 +56,7 @@ fn records() -> RecordBatch {
 }
 
 fn decode(tree: &Tree) -> Expression {
-    Expression::decode(&encode(tree), &schema(), "Calc[1]").unwrap()
+    Expression::decode(&encode(tree), &schema(), "Calc[1]", None).unwrap()
 }
 
 #[test]
@@ -85,6 +85,16 @@ fn what_cannot_be_computed_names_operator_and_expression() {
 }
 
 #[test]
+fn functions_are_found_by_name() {
+    let upper = weir_functions::registry().find("UPPER").unwrap().clone();
+    let field = Arc::new(Field::new("upper", DataType::Utf8, true));
+    let config = Arc::new(datafusion_common::config::ConfigOptions::new());
+    let call: Tree = Arc::new(ScalarFunctionExpr::new("upper", upper, vec![column("s", 2)], field, config));
+    let value = decode(&call).evaluate(&records()).unwrap();
+    assert_eq!(value.as_ref(), &StringArray::from(vec!["12", "X", "3"]));
+}
+
+#[test]
 fn an_expression_over_some_of_the_columns_computes_the_same() {
     let sum = decode(&binary(column("s", 2), Operator::StringConcat, column("s", 2)));
     assert_eq!(sum.columns(), [2]);
@@ -95,7 +105,7 @@ fn an_expression_over_some_of_the_columns_computes_the_same() {
 
 #[test]
 fn a_column_beyond_the_schema_is_refused() {
-    let error = Expression::decode(&encode(&column("z", 3)), &schema(), "Calc[1]").unwrap_err();
+    let error = Expression::decode(&encode(&column("z", 3)), &schema(), "Calc[1]", None).unwrap_err();
     assert_eq!(error.code(), Code::MalformedMessage);
 }
 
@@ -110,9 +120,9 @@ fn chain_of(operands: usize) -> Vec<u8> {
 
 #[test]
 fn trees_too_deep_for_the_stack_are_refused() {
-    assert!(Expression::decode(&chain_of(MAX_DEPTH - 10), &schema(), "Calc[1]").is_ok());
+    assert!(Expression::decode(&chain_of(MAX_DEPTH - 10), &schema(), "Calc[1]", None).is_ok());
     for operands in [MAX_DEPTH + 10, 100_000, 1_000_000] {
-        let error = Expression::decode(&chain_of(operands), &schema(), "Calc[1]").unwrap_err();
+        let error = Expression::decode(&chain_of(operands), &schema(), "Calc[1]", None).unwrap_err();
         assert_eq!(error.code(), Code::MalformedMessage);
     }
 }
@@ -130,9 +140,9 @@ proptest! {
             let mut bytes = encode(tree);
             let position = position % bytes.len();
             bytes[position] ^= bits;
-            let _ = Expression::decode(&bytes, &schema(), "Calc[1]");
+            let _ = Expression::decode(&bytes, &schema(), "Calc[1]", None);
             let cut = cut % bytes.len();
-            let _ = Expression::decode(&bytes[..cut], &schema(), "Calc[1]");
+            let _ = Expression::decode(&bytes[..cut], &schema(), "Calc[1]", None);
         }
     }
 }
