@@ -9,6 +9,8 @@ use weir_api::batch::{Batch, TARGET_ROWS};
 use weir_api::error::Result;
 
 use super::charge::Charger;
+use super::measure::wire_bytes;
+use super::outgoing::Sizes;
 
 /// When a gathered batch is full.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +19,11 @@ pub(crate) struct Limits {
     pub(crate) rows: usize,
     /// Bytes.
     pub(crate) bytes: usize,
-    /// Bytes of a segment.
-    pub(crate) segment_bytes: usize,
 }
 
 impl Limits {
-    pub(crate) const fn new(frame_bytes: usize, segment_bytes: usize) -> Self {
-        Self { rows: TARGET_ROWS, bytes: frame_bytes, segment_bytes }
-    }
-
-    /// What `bytes` cost.
-    pub(crate) const fn segments(&self, bytes: usize) -> usize {
-        let segments = bytes.div_ceil(self.segment_bytes);
-        if segments == 0 { 1 } else { segments }
+    pub(crate) const fn new(sizes: Sizes) -> Self {
+        Self { rows: TARGET_ROWS, bytes: sizes.frame_bytes }
     }
 }
 
@@ -58,12 +52,12 @@ impl Accumulator {
     pub(crate) fn wants_own(&self, batch: &Batch, limits: &Limits) -> bool {
         !self.parts.is_empty()
             && (batch.num_rows() >= limits.rows / 2
-                || (batch.num_rows() >= limits.rows / 64 && batch.slice_bytes() >= limits.bytes / 2))
+                || (batch.num_rows() >= limits.rows / 64 && wire_bytes(batch) >= limits.bytes / 2))
     }
 
     pub(crate) fn add(&mut self, batch: Batch) {
         self.rows += batch.num_rows();
-        self.bytes += batch.slice_bytes();
+        self.bytes += wire_bytes(&batch);
         self.parts.push(batch);
     }
 

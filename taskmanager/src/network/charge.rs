@@ -12,7 +12,9 @@ use weir_api::batch::{Batch, Permit};
 use weir_api::error::Result;
 
 use super::id::PartitionId;
-use super::measure::{compact, retained_bytes};
+use super::measure::{compact, retained_bytes, wire_bytes};
+use super::options::FRAME_SLACK_BYTES;
+use super::outgoing::Sizes;
 use super::partition::record_too_large;
 use super::pool::Account;
 
@@ -20,23 +22,19 @@ use super::pool::Account;
 #[derive(Debug)]
 pub(crate) struct Charger {
     account: Arc<Account>,
-    segment_bytes: usize,
+    sizes: Sizes,
     max_record_bytes: usize,
 }
 
 impl Charger {
-    pub(crate) const fn new(account: Arc<Account>, segment_bytes: usize, max_record_bytes: usize) -> Self {
-        Self { account, segment_bytes, max_record_bytes }
-    }
-
-    fn segments(&self, bytes: usize) -> usize {
-        bytes.div_ceil(self.segment_bytes).max(1)
+    pub(crate) const fn new(account: Arc<Account>, sizes: Sizes, max_record_bytes: usize) -> Self {
+        Self { account, sizes, max_record_bytes }
     }
 
     /// Refuses a batch that holds a record larger than the network carries.
     pub(crate) fn check_records(&self, batch: &Batch, id: &PartitionId) -> Result<()> {
-        let bytes = batch.slice_bytes();
-        if bytes <= self.max_record_bytes {
+        let bytes = wire_bytes(batch);
+        if bytes <= self.max_record_bytes + FRAME_SLACK_BYTES {
             return Ok(());
         }
         let rows = batch.num_rows();
@@ -47,9 +45,14 @@ impl Charger {
         self.check_records(&batch.slice(rows / 2, rows - rows / 2), id)
     }
 
+    /// What a batch costs in a queue.
+    pub(crate) fn cost(&self, batch: &Batch) -> usize {
+        self.sizes.cost(batch)
+    }
+
     /// A permit for a copy of `bytes`, if the pool has room.
     pub(crate) fn permit(&self, bytes: usize) -> Option<Permit> {
-        self.account.lease(self.segments(bytes)).map(Permit::new)
+        self.account.lease(self.sizes.segments(bytes)).map(Permit::new)
     }
 
     /// As much of the batch, from its start, as can be charged now; and what is left.
@@ -57,7 +60,7 @@ impl Charger {
         if !batch.permits().is_empty() {
             return Ok((Some(batch), None));
         }
-        let own = batch.slice_bytes();
+        let own = wire_bytes(&batch);
         let retained = retained_bytes(&batch);
         let copied = own * 2 < retained;
         let wanted = if copied { own } else { retained.min(own * 2) };
@@ -70,16 +73,16 @@ impl Charger {
 
     /// Cuts off and copies what the pool has room for.
     fn charge_some(&self, batch: Batch, bytes: usize) -> Result<(Option<Batch>, Option<Batch>)> {
-        let Some(lease) = self.account.lease_up_to(self.segments(bytes)) else {
+        let Some(lease) = self.account.lease_up_to(self.sizes.segments(bytes)) else {
             return Ok((None, Some(batch)));
         };
-        let room = lease.segments() * self.segment_bytes;
+        let room = lease.segments() * self.sizes.segment_bytes;
         let mut rows = (batch.num_rows() * room / bytes.max(1)).clamp(1, batch.num_rows());
-        while rows > 1 && batch.slice(0, rows).slice_bytes() > room {
+        while rows > 1 && wire_bytes(&batch.slice(0, rows)) > room {
             rows /= 2;
         }
         let head = batch.slice(0, rows);
-        let needed = head.slice_bytes();
+        let needed = wire_bytes(&head);
         let permit = if needed <= room {
             Permit::new(lease)
         } else {
@@ -88,7 +91,7 @@ impl Charger {
             match self.permit(needed) {
                 Some(permit) => permit,
                 None if self.account.in_use() == 0 => {
-                    Permit::new(self.account.lease_debt(self.segments(needed)))
+                    Permit::new(self.account.lease_debt(self.sizes.segments(needed)))
                 }
                 None => return Ok((None, Some(batch))),
             }

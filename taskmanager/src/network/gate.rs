@@ -9,8 +9,11 @@ use std::task::{Context, Poll};
 use weir_api::element::StreamElement;
 use weir_api::error::Result;
 
+use super::connection::client::Connection;
 use super::failure::Failure;
+use super::gate_credit::GateCredit;
 use super::id::{ChannelIndex, GateId};
+use super::inbox::Inbox;
 use super::ready::{ReadyList, lock};
 use super::registry::{End, Registry, Releasable};
 use super::subpartition::{Popped, Subpartition};
@@ -23,12 +26,16 @@ pub struct InputGate {
     channels: Vec<Channel>,
     open: usize,
     failed: bool,
+    /// Of the remote channels, if there are any.
+    credit: Option<Arc<GateCredit>>,
 }
 
 /// One producer.
 pub(crate) enum Channel {
     /// In this process.
     Local(Arc<Subpartition>),
+    /// In another TaskManager.
+    Remote(Arc<Inbox>, Arc<Connection>),
     /// It has sent its end of input.
     Ended,
 }
@@ -53,10 +60,11 @@ impl InputGate {
         shared: Arc<Shared>,
         registry: Arc<Registry>,
         channels: Vec<Channel>,
+        credit: Option<Arc<GateCredit>>,
     ) -> Result<Self> {
         let watched: Weak<dyn Releasable> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Releasable>));
         let open = channels.len();
-        let gate = Self { id, shared, registry, channels, open, failed: false };
+        let gate = Self { id, shared, registry, channels, open, failed: false, credit };
         gate.registry.watch(id.job, id.attempt, watched)?;
         Ok(gate)
     }
@@ -92,6 +100,7 @@ impl InputGate {
             };
             let popped = match self.channels.get(channel as usize) {
                 Some(Channel::Local(subpartition)) => subpartition.pop(),
+                Some(Channel::Remote(inbox, _)) => inbox.pop(),
                 Some(Channel::Ended) | None => Popped::Empty,
             };
             match popped {
@@ -118,9 +127,16 @@ impl InputGate {
             .iter()
             .map(|channel| match channel {
                 Channel::Local(subpartition) => subpartition.len(),
+                Channel::Remote(inbox, _) => inbox.len(),
                 Channel::Ended => 0,
             })
             .sum()
+    }
+
+    /// How much of the memory that its remote channels may hold is in use, 0 to 100.
+    #[must_use]
+    pub fn pool_usage_percent(&self) -> u8 {
+        self.credit.as_ref().map_or(0, |credit| credit.usage_percent())
     }
 
     fn fail(&mut self, failure: Failure) -> Poll<Option<Result<(ChannelIndex, StreamElement)>>> {
@@ -134,6 +150,7 @@ impl InputGate {
         };
         match std::mem::replace(channel, Channel::Ended) {
             Channel::Local(subpartition) => self.registry.leave(&subpartition, End::Consumer),
+            Channel::Remote(inbox, connection) => connection.cancel(&inbox),
             Channel::Ended => {}
         }
     }

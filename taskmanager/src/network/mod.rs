@@ -13,11 +13,16 @@
 
 mod accumulator;
 mod charge;
+mod connection;
+mod credit;
 mod failure;
 mod gate;
+mod gate_credit;
 mod id;
+mod inbox;
 mod measure;
 mod options;
+mod outgoing;
 mod partition;
 mod partitioner;
 mod pool;
@@ -26,6 +31,8 @@ mod ready;
 mod registry;
 mod service;
 mod subpartition;
+mod supervisor;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use weir_api::error::{Code, Error, Result};
 
+use super::outgoing::Sizes;
+
+/// What a frame's body may take besides its records: metadata, padding.
+pub(crate) const FRAME_SLACK_BYTES: usize = 64 << 10;
+
 /// Options of the data plane. Sizes are in bytes.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -89,10 +94,7 @@ impl Options {
         self.pool_bytes / self.segment_bytes
     }
 
-    /// How many segments `bytes` take; at least one.
-    #[must_use]
-    pub const fn segments(&self, bytes: usize) -> usize {
-        let segments = bytes.div_ceil(self.segment_bytes);
-        if segments == 0 { 1 } else { segments }
+    pub(crate) const fn sizes(&self) -> Sizes {
+        Sizes { segment_bytes: self.segment_bytes, frame_bytes: self.frame_bytes }
     }
 }

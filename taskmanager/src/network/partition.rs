@@ -290,7 +290,7 @@ impl ResultPartition {
             return Ok(());
         }
         for batch in self.accumulators[index].take(&self.charger)? {
-            let segments = self.limits.segments(batch.slice_bytes());
+            let segments = self.charger.cost(&batch);
             match &mut self.router {
                 Router::Single => self.channels[0].push(batch, segments)?,
                 Router::Hash(_) => self.channels[index].push(batch, segments)?,

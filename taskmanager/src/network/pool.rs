@@ -79,6 +79,14 @@ impl Pool {
         Ok(Arc::new(Account { pool: Arc::clone(self), reserved, limit: limit.max(reserved), usage }))
     }
 
+    /// Wakes `waker` once, when something is given back.
+    pub(crate) fn wake_on_release(&self, waker: &Waker) {
+        let mut state = lock(&self.state);
+        if !state.waiting.iter().any(|known| known.will_wake(waker)) {
+            state.waiting.push(waker.clone());
+        }
+    }
+
     /// Takes up to `wanted` segments, or none if fewer than `least` are free.
     fn take(&self, least: usize, wanted: usize) -> usize {
         let mut state = lock(&self.state);
@@ -119,14 +127,17 @@ impl Account {
 
     /// Leases `wanted` segments whatever is free: the debt of one record that is larger than what can ever be free.
     pub(crate) fn lease_debt(self: &Arc<Self>, wanted: usize) -> Lease {
-        {
-            let mut usage = lock(&self.usage);
-            let before = usage.in_use.max(self.reserved);
-            usage.in_use += wanted;
-            let grown = usage.in_use.max(self.reserved) - before;
-            lock(&self.pool.state).available -= grown as isize;
-        }
+        self.borrow(wanted);
         Lease { account: Arc::clone(self), segments: wanted }
+    }
+
+    /// Takes segments whatever is free, as a debt.
+    pub(crate) fn borrow(&self, segments: usize) {
+        let mut usage = lock(&self.usage);
+        let before = usage.in_use.max(self.reserved);
+        usage.in_use += segments;
+        let grown = usage.in_use.max(self.reserved) - before;
+        lock(&self.pool.state).available -= grown as isize;
     }
 
     /// Takes between `least` and `wanted` segments, or none.
@@ -163,10 +174,11 @@ impl Account {
     /// Wakes `waker` once, when something that this account may have is given back.
     pub(crate) fn wake_on_release(&self, waker: &Waker) {
         lock(&self.usage).waiting = Some(waker.clone());
-        let mut state = lock(&self.pool.state);
-        if !state.waiting.iter().any(|known| known.will_wake(waker)) {
-            state.waiting.push(waker.clone());
-        }
+        self.pool.wake_on_release(waker);
+    }
+
+    pub(crate) const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     pub(crate) fn in_use(&self) -> usize {

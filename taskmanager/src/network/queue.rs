@@ -29,6 +29,17 @@ impl ElementQueue {
         self.elements.push_back((StreamElement::Batch(batch), segments));
     }
 
+    /// Takes the batch at the front.
+    pub(crate) fn pop_batch(&mut self) -> Option<Batch> {
+        match self.front() {
+            Some((StreamElement::Batch(_), _)) => match self.pop() {
+                Some(StreamElement::Batch(batch)) => Some(batch),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Puts back what was left of a batch after a part of it had been sent.
     pub(crate) fn push_front(&mut self, batch: Batch, segments: usize) {
         self.segments += segments;
@@ -89,6 +100,14 @@ impl ElementQueue {
 
     pub(crate) fn front(&self) -> Option<(&StreamElement, usize)> {
         self.elements.front().map(|(element, segments)| (element, *segments))
+    }
+
+    /// The first batch, behind whatever events, and its cost.
+    pub(crate) fn first_batch(&self) -> Option<(&Batch, usize)> {
+        self.elements.iter().find_map(|(element, segments)| match element {
+            StreamElement::Batch(batch) => Some((batch, *segments)),
+            _ => None,
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {

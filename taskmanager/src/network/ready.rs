@@ -38,6 +38,11 @@ impl ReadyList {
         lock(&self.queue).push_back(channel);
     }
 
+    /// Whether no channel has anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.queue).is_empty()
+    }
+
     /// The next channel, if there is one.
     pub(crate) fn pop(&self) -> Option<u32> {
         lock(&self.queue).pop_front()

@@ -2,26 +2,34 @@
 //!
 //! Invariant: whatever runs in the background is owned by the [`Handle`] and ends with it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::{Attempt, JobId};
 
 use super::accumulator::Limits;
 use super::charge::Charger;
+use super::connection::client::{Connection, Rules};
 use super::gate::{Channel, InputGate, Shared};
-use super::id::{ChannelKey, GateSpec, Location, PartitionId, PartitionSpec};
-use super::options::Options;
+use super::gate_credit::GateCredit;
+use super::id::{ChannelKey, GateSpec, Location, PartitionId, PartitionSpec, Source};
+use super::inbox::Inbox;
+use super::measure::check_schema;
+use super::options::{FRAME_SLACK_BYTES, Options};
 use super::partition::ResultPartition;
 use super::pool::Pool;
+use super::ready::lock;
 use super::registry::{End, Registry};
+use super::supervisor::Supervisor;
 
-/// How often what waits too long is looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Connections that may wait to be dialled.
+const DIAL_QUEUE: usize = 1024;
 
 /// The data plane of this process; clones are the same one.
 #[derive(Clone)]
@@ -34,6 +42,8 @@ struct Inner {
     address: SocketAddr,
     pool: Arc<Pool>,
     registry: Arc<Registry>,
+    dials: mpsc::Sender<Arc<Connection>>,
+    connections: Mutex<HashMap<String, Arc<Connection>>>,
 }
 
 /// Keeps the data plane's background tasks; dropping it aborts them.
@@ -69,20 +79,18 @@ impl Network {
             options.max_waiting_requests,
             options.partition_timeout,
         ));
-        let pool = Pool::new(options.pool_segments());
+        let (dials, dialled) = mpsc::channel(DIAL_QUEUE);
+        let supervisor = Supervisor {
+            listener,
+            dials: dialled,
+            registry: Arc::clone(&registry),
+            sizes: options.sizes(),
+            max_connections: options.max_connections,
+        };
         let mut tasks = JoinSet::new();
-        let expiring = Arc::clone(&registry);
-        tasks.spawn_on(
-            async move {
-                let mut interval = tokio::time::interval(EXPIRY_INTERVAL);
-                loop {
-                    interval.tick().await;
-                    expiring.expire(Instant::now());
-                }
-            },
-            &io,
-        );
-        let inner = Inner { options, address, pool, registry };
+        tasks.spawn_on(supervisor.run(), &io);
+        let pool = Pool::new(options.pool_segments());
+        let inner = Inner { options, address, pool, registry, dials, connections: Mutex::default() };
         Ok((Self { inner: Arc::new(inner) }, Handle { tasks }))
     }
 
@@ -95,6 +103,8 @@ impl Network {
     /// The output of one subtask on one edge.
     pub fn result_partition(&self, spec: &PartitionSpec) -> Result<ResultPartition> {
         let options = &self.inner.options;
+        let registry = &self.inner.registry;
+        check_schema(&spec.schema)?;
         if spec.targets.is_empty() {
             return Err(Error::internal(format!("{}: a partition without targets", spec.id)));
         }
@@ -103,53 +113,119 @@ impl Network {
         let mut channels = Vec::with_capacity(spec.targets.len());
         for &consumer in &spec.targets {
             let key = ChannelKey { partition: spec.id, consumer };
-            let claimed = self.inner.registry.claim(key, End::Producer, Instant::now());
-            match claimed {
+            match registry.claim(key, End::Producer, Instant::now()) {
                 Ok(channel) => channels.push(channel),
                 Err(error) => {
-                    channels.iter().for_each(|channel| self.inner.registry.leave(channel, End::Producer));
+                    channels.iter().for_each(|channel| registry.leave(channel, End::Producer));
                     return Err(error);
                 }
             }
         }
         channels.iter().for_each(|channel| channel.set_schema(Arc::clone(&spec.schema)));
-        let charger = Charger::new(account, options.segment_bytes, options.max_record_bytes);
-        let limits = Limits::new(options.frame_bytes, options.segment_bytes);
-        ResultPartition::new(spec, Arc::clone(&self.inner.registry), channels, limits, charger)
+        let charger = Charger::new(account, options.sizes(), options.max_record_bytes);
+        ResultPartition::new(spec, Arc::clone(registry), channels, Limits::new(options.sizes()), charger)
     }
 
     /// One input of one subtask.
     pub fn input_gate(&self, spec: &GateSpec) -> Result<InputGate> {
         let shared = Arc::new(Shared::default());
-        let registry = &self.inner.registry;
+        let remote = spec.sources.iter().filter(|source| source.location != Location::Local).count();
+        let credit = if remote > 0 { Some(self.gate_credit(spec, remote)?) } else { None };
         let mut channels = Vec::with_capacity(spec.sources.len());
+        let mut remote_index = 0;
+        let mut failed = None;
         for (index, source) in spec.sources.iter().enumerate() {
-            let partition = PartitionId {
-                job: spec.id.job,
-                attempt: spec.id.attempt,
-                edge: source.edge,
-                subtask: source.subtask,
-            };
-            let key = ChannelKey { partition, consumer: spec.id.subtask };
-            let channel = match &source.location {
-                Location::Local => registry.claim(key, End::Consumer, Instant::now()).map(|subpartition| {
-                    subpartition.set_consumer(Arc::clone(&shared.ready), index as u32);
-                    Channel::Local(subpartition)
-                }),
-                Location::Remote(address) => {
-                    Err(Error::new(Code::Unsupported, format!("{key}: read from {address}")))
+            let place = (Arc::clone(&shared.ready), index as u32);
+            let channel = match (&source.location, &credit) {
+                (Location::Remote(address), Some((credit, exclusive))) => {
+                    remote_index += 1;
+                    let inbox = (Arc::clone(credit), remote_index - 1);
+                    self.remote_channel(key(spec, source), source, address, inbox, *exclusive, place)
                 }
+                _ => self.local_channel(key(spec, source), place),
             };
             match channel {
                 Ok(channel) => channels.push(channel),
                 Err(error) => {
-                    // Dropping the gate closes what was opened.
-                    drop(InputGate::new(spec.id, shared, Arc::clone(registry), channels));
-                    return Err(error);
+                    failed = Some(error);
+                    break;
                 }
             }
         }
-        InputGate::new(spec.id, shared, Arc::clone(registry), channels)
+        let credit = credit.map(|(credit, _)| credit);
+        // With an error the gate is dropped again, which closes what was opened.
+        let gate = InputGate::new(spec.id, shared, Arc::clone(&self.inner.registry), channels, credit)?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(gate),
+        }
+    }
+
+    /// Sets memory aside for a gate's remote channels. Where exclusive segments for all would take too much of the pool, they
+    /// start with none and borrow floating ones.
+    fn gate_credit(&self, spec: &GateSpec, channels: usize) -> Result<(Arc<GateCredit>, usize)> {
+        let options = &self.inner.options;
+        let pool = &self.inner.pool;
+        let wanted = options.exclusive_buffers_per_channel * channels;
+        let affordable = pool.available() >= wanted + pool.total() / 4;
+        let exclusive = if affordable { options.exclusive_buffers_per_channel } else { 0 };
+        let owned = exclusive * channels;
+        let what = format!("input {} of vertex {}#{}", spec.id.input, spec.id.vertex, spec.id.subtask);
+        let account = pool.open(owned + 1, owned + options.floating_buffers_per_gate, &what)?;
+        Ok((GateCredit::new(channels, exclusive, account), exclusive))
+    }
+
+    fn local_channel(
+        &self,
+        key: ChannelKey,
+        (ready, index): (Arc<super::ready::ReadyList>, u32),
+    ) -> Result<Channel> {
+        let subpartition = self.inner.registry.claim(key, End::Consumer, Instant::now())?;
+        subpartition.set_consumer(ready, index);
+        Ok(Channel::Local(subpartition))
+    }
+
+    fn remote_channel(
+        &self,
+        key: ChannelKey,
+        source: &Source,
+        address: &str,
+        (credit, index): (Arc<GateCredit>, usize),
+        exclusive: usize,
+        place: (Arc<super::ready::ReadyList>, u32),
+    ) -> Result<Channel> {
+        check_schema(&source.schema)?;
+        let connection = self.connection(address)?;
+        let inbox = connection.open(exclusive as u32, |number| {
+            credit.set_outlet(index, &connection, number);
+            Inbox::new(key, Arc::clone(&source.schema), credit, (number, index), place)
+        })?;
+        Ok(Channel::Remote(inbox, connection))
+    }
+
+    /// The connection to a TaskManager; dialled if there is none that works.
+    fn connection(&self, address: &str) -> Result<Arc<Connection>> {
+        let options = &self.inner.options;
+        let mut connections = lock(&self.inner.connections);
+        if let Some(known) = connections.get(address).filter(|known| known.is_usable()) {
+            return Ok(Arc::clone(known));
+        }
+        connections.retain(|_, known| known.is_usable());
+        let rules = Rules {
+            sizes: options.sizes(),
+            max_body_bytes: options.max_record_bytes + FRAME_SLACK_BYTES,
+            connect_timeout: options.connect_timeout,
+        };
+        let connection = Connection::new(address.to_owned(), rules);
+        self.inner.dials.try_send(Arc::clone(&connection)).map_err(|error| {
+            Error::new(
+                Code::ConnectionLost,
+                format!("dial TaskManager {address}: the data plane is busy or stopped"),
+            )
+            .with_source(error.to_string())
+        })?;
+        connections.insert(address.to_owned(), Arc::clone(&connection));
+        Ok(connection)
     }
 
     /// Ends everything of the job's attempts up to this one: pending polls fail, what comes late is refused.
@@ -162,6 +238,17 @@ impl Network {
     pub fn pool_usage(&self) -> PoolUsage {
         PoolUsage { total: self.inner.pool.total(), available: self.inner.pool.available() }
     }
+}
+
+/// The channel that a source of a gate means.
+fn key(spec: &GateSpec, source: &Source) -> ChannelKey {
+    let partition = PartitionId {
+        job: spec.id.job,
+        attempt: spec.id.attempt,
+        edge: source.edge,
+        subtask: source.subtask,
+    };
+    ChannelKey { partition, consumer: spec.id.subtask }
 }
 
 impl Handle {

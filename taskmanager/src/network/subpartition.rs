@@ -16,6 +16,7 @@ use weir_api::error::Code;
 
 use super::failure::Failure;
 use super::id::ChannelKey;
+use super::outgoing::{Outgoing, Remote};
 use super::queue::ElementQueue;
 use super::ready::{ReadyList, lock};
 
@@ -33,6 +34,8 @@ pub(crate) struct Subpartition {
 struct State {
     queue: ElementQueue,
     consumer: Option<(Arc<ReadyList>, u32)>,
+    /// The credit of a remote consumer.
+    remote: Option<Remote>,
     scheduled: bool,
     ended: bool,
     delivered: bool,
@@ -66,11 +69,6 @@ impl Subpartition {
         self.key
     }
 
-    /// What its batches hold; known once the producer is deployed.
-    pub(crate) fn schema(&self) -> Option<&SchemaRef> {
-        self.schema.get()
-    }
-
     /// The producer is deployed: the consumer may be told the schema.
     pub(crate) fn set_schema(&self, schema: SchemaRef) {
         let _ = self.schema.set(schema);
@@ -81,6 +79,56 @@ impl Subpartition {
     pub(crate) fn set_consumer(&self, list: Arc<ReadyList>, channel: u32) {
         lock(&self.state).consumer = Some((list, channel));
         self.schedule();
+    }
+
+    /// A connection speaks for the consumer, which has granted credit.
+    pub(crate) fn set_remote_consumer(&self, list: Arc<ReadyList>, channel: u32, remote: Remote) {
+        {
+            let mut state = lock(&self.state);
+            state.consumer = Some((list, channel));
+            state.remote = Some(remote);
+        }
+        self.schedule();
+    }
+
+    /// Takes what can be sent next; for a connection. `None`: the channel announces itself when there is something again.
+    pub(crate) fn take_outgoing(&self) -> weir_api::Result<Option<Outgoing>> {
+        let (outgoing, wake) = {
+            let mut guard = lock(&self.state);
+            let state = &mut *guard;
+            let full = state.queue.segments() >= self.limit;
+            let Some(remote) = &mut state.remote else {
+                state.scheduled = false;
+                return Ok(None);
+            };
+            let outgoing = remote.next(&mut state.queue, self.schema.get(), state.failure.as_ref())?;
+            state.scheduled = outgoing.is_some();
+            (outgoing, full && state.queue.segments() < self.limit)
+        };
+        if wake {
+            self.producer.wake();
+        }
+        Ok(outgoing)
+    }
+
+    /// The end of input has been written to the connection.
+    pub(crate) fn set_delivered(&self) {
+        lock(&self.state).delivered = true;
+        self.producer.wake();
+    }
+
+    /// Changes the credit of a remote consumer; the connection is told if that lets something go. False: the consumer breaks
+    /// the rules.
+    pub(crate) fn update_credit(&self, change: impl FnOnce(&mut Remote) -> bool) -> bool {
+        let (valid, announced) = {
+            let mut state = lock(&self.state);
+            let valid = state.remote.as_mut().is_some_and(change);
+            (valid, state.announce())
+        };
+        if let Some((list, channel)) = announced {
+            list.push(channel);
+        }
+        valid
     }
 
     /// Queues records that take `segments`.
@@ -156,7 +204,8 @@ impl Subpartition {
     /// Whether the consumer could take something right now and finds nothing.
     pub(crate) fn is_hungry(&self) -> bool {
         let state = lock(&self.state);
-        state.consumer.is_some() && !state.scheduled && state.queue.is_empty()
+        let idle = state.remote.as_ref().is_none_or(Remote::is_idle);
+        state.consumer.is_some() && !state.scheduled && state.queue.is_empty() && idle
     }
 
     /// Whether everything up to the end of input has been taken.
@@ -221,7 +270,8 @@ impl Subpartition {
 impl State {
     /// Whom to tell that there is something; nobody if it knows.
     fn announce(&mut self) -> Option<(Arc<ReadyList>, u32)> {
-        if self.scheduled || (self.queue.is_empty() && self.failure.is_none()) {
+        let asked = self.remote.as_ref().is_some_and(Remote::is_asked);
+        if self.scheduled || (self.queue.is_empty() && self.failure.is_none() && !asked) {
             return None;
         }
         let consumer = self.consumer.clone()?;

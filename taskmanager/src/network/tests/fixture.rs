@@ -29,7 +29,10 @@ pub(super) fn schema() -> SchemaRef {
 /// Rows `from..from + rows`: the number, and a text of `width` bytes.
 pub(super) fn batch(from: i64, rows: usize, width: usize) -> Batch {
     let keys = Int64Array::from_iter_values((0..rows as i64).map(|row| from + row));
-    let texts = StringArray::from_iter_values((0..rows).map(|row| format!("{:0>width$}", from + row as i64)));
+    let texts = StringArray::from_iter_values((from..).take(rows).map(|key| {
+        let digits = key.to_string();
+        "0".repeat(width.saturating_sub(digits.len())) + &digits
+    }));
     Batch::new(RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(texts)]).unwrap())
 }
 

@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod fixture;
+mod hostile;
 mod local;
+mod remote;
