@@ -20,6 +20,7 @@ mod nested;
 mod parameter;
 mod planner;
 mod regexp;
+mod reference;
 mod registry;
 mod returns;
 mod string;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use datafusion_expr::ScalarUDF;
 
 pub use planner::FlinkExprPlanner;
+pub use reference::reference;
 pub use registry::{Registry, registry, task_context};
 
 /// All functions, each with its aliases.
