@@ -115,7 +115,7 @@ fn count_columns<'e>(expression: &'e Expr, uses: &mut HashMap<&'e str, usize>) -
 }
 
 /// Whether evaluating it again costs nothing worth a column: a column, a field of one, a constant.
-fn is_trivial(expression: &Expr) -> bool {
+pub(super) fn is_trivial(expression: &Expr) -> bool {
     matches!(expression, Expr::Literal(_, _)) || path_of(expression).is_some()
 }
 

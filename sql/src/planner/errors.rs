@@ -13,6 +13,24 @@ use crate::statement::Position;
 /// The most columns that a message lists.
 const MAX_LISTED: usize = 12;
 
+/// DataFusion's names of types, in messages, and ours.
+const ARROW_NAMES: &[(&str, &str)] = &[
+    ("Boolean", "BOOLEAN"),
+    ("Int8", "TINYINT"),
+    ("Int16", "SMALLINT"),
+    ("Int32", "INT"),
+    ("Int64", "BIGINT"),
+    ("Float32", "FLOAT"),
+    ("Float64", "DOUBLE"),
+    ("Decimal128", "DECIMAL"),
+    ("Utf8", "STRING"),
+    ("Date32", "DATE"),
+    ("Timestamp(ms)", "TIMESTAMP(3)"),
+    ("Timestamp(µs)", "TIMESTAMP(6)"),
+    ("Timestamp(ns)", "TIMESTAMP(9)"),
+    ("Timestamp(s)", "TIMESTAMP(0)"),
+];
+
 /// An error of ours on its way through DataFusion.
 pub(super) fn placed(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
@@ -66,6 +84,11 @@ fn translate(error: &DataFusionError, diagnostic: Option<&Diagnostic>, place: Po
         DataFusionError::Plan(what) => plan_problem(what, diagnostic, place),
         DataFusionError::ArrowError(what, _) => {
             SqlError::at(Code::SqlType, place, format!("a constant of the query can't be computed: {what}"))
+        }
+        DataFusionError::Execution(what) if what.contains("Cannot access field") => {
+            let message =
+                "a field is read of something that isn't a ROW: what stands before the point must be one";
+            SqlError::at(Code::SqlType, place, message)
         }
         DataFusionError::Execution(what) => {
             SqlError::at(Code::SqlType, place, format!("a constant of the query can't be computed: {what}"))
@@ -126,6 +149,12 @@ fn plan_problem(what: &str, diagnostic: Option<&Diagnostic>, place: Position) ->
         );
         return SqlError::at(Code::SqlType, place, message);
     }
+    if let Some(field) = between(what, "Field ", " not found in struct") {
+        return SqlError::at(Code::SqlUnknownName, place, format!("the ROW has no field '{field}'"));
+    }
+    if let Some(call) = between(what, "argument types '", "'") {
+        return SqlError::at(Code::SqlType, place, wrong_arguments(call));
+    }
     let detail = diagnostic.map(|diagnostic| {
         let notes: Vec<&str> = diagnostic.notes.iter().map(|note| note.message.as_str()).collect();
         if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) }
@@ -133,6 +162,20 @@ fn plan_problem(what: &str, diagnostic: Option<&Diagnostic>, place: Position) ->
     let message =
         format!("the query doesn't fit together: {}{}", what.trim_end(), detail.unwrap_or_default());
     SqlError::at(Code::SqlType, place, message)
+}
+
+/// How a function is called, for one that was called with other arguments: `upper(Int64, Int64)`.
+fn wrong_arguments(call: &str) -> String {
+    let (name, types) = call.split_once('(').unwrap_or((call, ")"));
+    let types = types.strip_suffix(')').unwrap_or(types);
+    let mut flink = types.to_owned();
+    for (arrow, sql) in ARROW_NAMES {
+        flink = flink.replace(arrow, sql);
+    }
+    let known = weir_functions::describe().into_iter().find(|function| function.name == name);
+    let usage =
+        known.map_or_else(String::new, |function| format!("; it is called as {}", function.signature));
+    format!("{} can't be called with ({flink}){usage}", name.to_uppercase())
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

@@ -7,12 +7,15 @@
 
 mod aggregate;
 mod calc;
+mod columns;
+mod common;
 mod config;
 mod context;
 mod decimal;
 mod errors;
 mod expressions;
 mod functions;
+mod grouping;
 mod guard;
 mod job;
 mod lower;
@@ -42,7 +45,7 @@ use std::collections::HashMap;
 
 use datafusion::logical_expr::LogicalPlan;
 use weir_api::config::Configuration;
-use weir_api::error::Error;
+use weir_api::error::{Code, Error};
 use weir_api::graph::JobGraph;
 use weir_api::id::OperatorUid;
 
@@ -51,6 +54,7 @@ use self::context::Planning;
 use self::errors::planning_error;
 use self::job::{Layout, job_graph, layout};
 use self::operators::operators_of;
+use self::refuse::place_of_grouping;
 use self::stream::{Kind, NodeId, Scan, StreamPlan};
 use self::uid::uids_of;
 use crate::catalog::Session;
@@ -146,7 +150,10 @@ fn plan_query(
     let resolved = planning.resolve(query)?;
     let typed = typing::coerce(resolved).map_err(at_query)?;
     let optimised = optimizer::optimize(typed, &planning.options()).map_err(at_query)?;
-    let node = lower::lower(stream, &optimised).map_err(|error| error.or_at(query.position))?;
+    let node = lower::lower(stream, &optimised).map_err(|error| {
+        let grouping = (error.code() == Code::SqlUnbounded).then(|| place_of_grouping(query)).flatten();
+        error.or_at(grouping.unwrap_or(query.position))
+    })?;
     Ok((optimised, node))
 }
 

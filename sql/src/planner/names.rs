@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Cast, Expr};
 use weir_proto::v1::aggregate_call::Function;
 
 use super::paths::path_of;
@@ -50,11 +50,22 @@ pub(super) fn expression_text(expression: &Expr) -> String {
         Ok(match (&expression, path_of(&expression)) {
             (_, Some(path)) => written(&path.join(".")),
             (Expr::Literal(value, _), _) => written(&literal_text(value)),
+            (Expr::Cast(Cast { expr, field }), _) => written(&cast_text(expr, field.data_type())),
             _ => Transformed::no(expression),
         })
     });
     // The closure never fails.
-    dotted.map_or_else(|_| expression.to_string(), |dotted| dotted.data.human_display().to_string())
+    dotted.map_or_else(|_| expression.to_string(), |dotted| dotted.data.to_string())
+}
+
+/// Between numbers a cast is mostly implicit and says little.
+fn cast_text(expression: &Expr, to: &DataType) -> String {
+    let text = expression_text(expression);
+    match (to.is_numeric(), expression) {
+        (true, Expr::BinaryExpr(_)) => format!("({text})"),
+        (true, _) => text,
+        (false, _) => format!("CAST({text} AS {})", flink_type_name(to, true)),
+    }
 }
 
 /// A constant as SQL would write it.

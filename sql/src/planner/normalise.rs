@@ -1,4 +1,4 @@
-//! A query's tree as Flink reads it, before DataFusion does: names of output columns, approximate numbers.
+//! A query's tree as Flink reads it, before DataFusion does: names of output columns, approximate numbers, units of time.
 //!
 //! An output column without a name is called like the last part of the column or field that it is, else `EXPR$n`; of two of
 //! one name the second gets a number. A number with an exponent is a DOUBLE. Nothing else changes, and places are kept.
@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Ident, Query, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+    CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
+    Spanned, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use crate::statement::{Query as ParsedQuery, WindowInput};
@@ -45,22 +47,85 @@ impl VisitorMut for Normaliser {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
-        if let Expr::Value(value) = expression
-            && let Value::Number(text, _) = &value.value
-            && text.contains(['e', 'E'])
-        {
-            let mut literal = value.clone();
-            literal.value = Value::SingleQuotedString(text.clone());
-            *expression = Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(Expr::Value(literal)),
-                data_type: DataType::Double(ExactNumberInfo::None),
-                array: false,
-                format: None,
-            };
+    // Before its parts are visited: a unit isn't an expression.
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
+        let replaced = match expression {
+            Expr::Value(value) => approximate_number(value),
+            Expr::Floor { expr, field } => rounded_time("FLOOR", expr, field),
+            Expr::Ceil { expr, field } => rounded_time("CEIL", expr, field),
+            Expr::Function(function) => {
+                quote_unit(function);
+                None
+            }
+            _ => None,
+        };
+        if let Some(replaced) = replaced {
+            *expression = replaced;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// A number with an exponent, as a cast of its text.
+fn approximate_number(value: &ValueWithSpan) -> Option<Expr> {
+    let Value::Number(text, _) = &value.value else { return None };
+    if !text.contains(['e', 'E']) {
+        return None;
+    }
+    let literal = ValueWithSpan { value: Value::SingleQuotedString(text.clone()), span: value.span };
+    Some(Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::Value(literal)),
+        data_type: DataType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
+    })
+}
+
+/// `FLOOR(time TO unit)` as a call with the unit's name.
+fn rounded_time(name: &str, time: &Expr, unit: &CeilFloorKind) -> Option<Expr> {
+    let CeilFloorKind::DateTimeField(unit) = unit else { return None };
+    if *unit == DateTimeField::NoDateTime {
+        return None;
+    }
+    let unit = Value::SingleQuotedString(unit.to_string().to_uppercase());
+    let arguments = [time.clone(), Expr::Value(unit.into())];
+    let args = arguments
+        .into_iter()
+        .map(|expression| FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)))
+        .collect();
+    Some(Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(time.span(), name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }))
+}
+
+/// `TIMESTAMPDIFF(unit, …)` and its like with the unit's name in quotes.
+fn quote_unit(function: &mut Function) {
+    let takes_unit = match function.name.0.as_slice() {
+        [part] => part.as_ident().is_some_and(|ident| {
+            ["TIMESTAMPDIFF", "TIMESTAMPADD"].iter().any(|name| ident.value.eq_ignore_ascii_case(name))
+        }),
+        _ => false,
+    };
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if takes_unit
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut()
+        && let Expr::Identifier(unit) = first
+        && unit.quote_style.is_none()
+    {
+        let text = Value::SingleQuotedString(unit.value.to_uppercase());
+        *first = Expr::Value(ValueWithSpan { value: text, span: unit.span });
     }
 }
 

@@ -6,8 +6,9 @@
 
 use weir_api::error::{Error, Result};
 
+use super::common::split_common;
 use super::paths::{Need, Needs};
-use super::stream::{Aggregate, Item, Kind, Node, NodeId, Scan, Span, StreamPlan};
+use super::stream::{Aggregate, Calc, Item, Kind, Node, NodeId, Scan, Span, StreamPlan};
 
 /// The plan without what no root needs.
 pub(super) fn prune(plan: &StreamPlan) -> Result<StreamPlan> {
@@ -33,7 +34,32 @@ pub(super) fn prune(plan: &StreamPlan) -> Result<StreamPlan> {
         }
     }
     pruned.roots = plan.roots.iter().filter_map(|root| moved.get(root.0).copied().flatten()).collect();
-    Ok(pruned)
+    without_strays(pruned)
+}
+
+/// The plan without nodes that merging has left behind.
+fn without_strays(plan: StreamPlan) -> Result<StreamPlan> {
+    let mut reached = vec![false; plan.nodes.len()];
+    let mut open = plan.roots.clone();
+    while let Some(node) = open.pop() {
+        if let Some(reached @ false) = reached.get_mut(node.0) {
+            *reached = true;
+            open.extend(plan.node(node)?.inputs.iter().copied());
+        }
+    }
+    let mut compact = StreamPlan::new(plan.options.clone());
+    let mut moved: Vec<Option<NodeId>> = vec![None; plan.nodes.len()];
+    for (index, node) in
+        plan.nodes.into_iter().enumerate().filter(|(index, _)| reached.get(*index) == Some(&true))
+    {
+        let inputs = node.inputs.iter().filter_map(|input| moved.get(input.0).copied().flatten()).collect();
+        let id = compact.add(node.kind, inputs)?;
+        if let Some(slot) = moved.get_mut(index) {
+            *slot = Some(id);
+        }
+    }
+    compact.roots = plan.roots.iter().filter_map(|root| moved.get(root.0).copied().flatten()).collect();
+    Ok(compact)
 }
 
 /// What is needed of one node.
@@ -133,7 +159,17 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
         Kind::Calc(calc) => {
             let needed = |item: &&Item| need.columns.get(&item.name).is_some();
             let items: Vec<Item> = calc.projection.iter().filter(needed).cloned().collect();
-            plan.calc(one()?, calc.predicate.clone(), items)
+            let input = one()?;
+            let calc = Calc { predicate: calc.predicate.clone(), projection: items };
+            let names: Vec<String> =
+                plan.node(input)?.schema.fields().iter().map(|field| field.name().clone()).collect();
+            match split_common(&calc, &names)? {
+                Some((before, after)) => {
+                    let input = plan.calc(input, before.predicate, before.projection)?;
+                    plan.calc(input, after.predicate, after.projection)
+                }
+                None => plan.calc(input, calc.predicate, calc.projection),
+            }
         }
         Kind::Union => {
             let inputs = same_columns(plan, node, need, inputs)?;

@@ -9,7 +9,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use weir_api::error::Result;
 
-use super::aggregate::property_of;
+use super::grouping::{Before, property_of};
 use super::stream::{Item, Kind, Node, NodeId, Property, StreamPlan, column_named, internal};
 use crate::statement::WindowKind;
 
@@ -20,8 +20,8 @@ pub(super) struct Pulled {
     pub window: WindowKind,
     /// The time column's name in `below`.
     pub time: String,
-    /// Predicates on window columns, with the columns that they name.
-    pub above: Vec<(WindowPredicate, Vec<Property>)>,
+    /// Predicates on window columns.
+    pub above: Vec<WindowPredicate>,
 }
 
 /// A predicate over window columns alone.
@@ -31,6 +31,11 @@ pub(super) struct WindowPredicate {
 }
 
 impl WindowPredicate {
+    /// The window columns that it names.
+    pub fn columns(&self) -> impl Iterator<Item = Property> {
+        self.columns.iter().map(|(_, property)| *property)
+    }
+
     /// The predicate over columns of other names.
     pub fn over(&self, name_of: &impl Fn(Property) -> String) -> Expr {
         let renamed = self.expression.clone().transform_up(|expression| {
@@ -52,11 +57,11 @@ pub(super) fn pull_window(
     plan: &mut StreamPlan,
     input: NodeId,
     window: NodeId,
-    wanted: &[Item],
+    wanted: &Before,
 ) -> Result<Option<Pulled>> {
     let node = plan.node(input)?.clone();
-    let Some((items, _)) = split_items(wanted, &node, window)? else { return Ok(None) };
-    if items.len() != wanted.len() {
+    let Some(mut items) = split_items(&wanted.items, &node, window)? else { return Ok(None) };
+    if items.len() != wanted.items.len() {
         // A window column is read as an argument.
         return Ok(None);
     }
@@ -64,17 +69,10 @@ pub(super) fn pull_window(
     let Some(Source { node, kind, time }) = descend(plan, input, window, &mut above)? else {
         return Ok(None);
     };
-    let mut items = items;
-    let time_name = match items.iter().find(|item| item.plain() == Some(&time)) {
-        Some(item) => item.name.clone(),
-        None => {
-            let free = free_name(&time, &items);
-            items.push(Item::renamed(&time, &free));
-            free
-        }
-    };
+    let time = pass_on(&time, &mut items);
+    let items = Before { items }.into_items(&plan.node(node)?.schema);
     let below = plan.calc(node, None, items)?;
-    Ok(Some(Pulled { below, window: kind, time: time_name, above }))
+    Ok(Some(Pulled { below, window: kind, time, above }))
 }
 
 /// A node that has all columns of the one above it but the window's, and the time column.
@@ -88,7 +86,7 @@ fn descend(
     plan: &mut StreamPlan,
     id: NodeId,
     window: NodeId,
-    above: &mut Vec<(WindowPredicate, Vec<Property>)>,
+    above: &mut Vec<WindowPredicate>,
 ) -> Result<Option<Source>> {
     let node = plan.node(id)?.clone();
     match &node.kind {
@@ -98,63 +96,71 @@ fn descend(
         Kind::Calc(calc) => {
             let inner_id = plan.input(id)?;
             let inner = plan.node(inner_id)?.clone();
-            let Some((mut items, _)) = split_items(&calc.projection, &inner, window)? else {
+            let Some(mut items) = split_items(&calc.projection, &inner, window)? else { return Ok(None) };
+            let Some((kept, moved)) = split_predicate(calc.predicate.as_ref(), &inner, window)? else {
                 return Ok(None);
             };
-            let mut kept = Vec::new();
-            let mut moved = Vec::new();
-            for conjunct in calc.predicate.iter().flat_map(split_conjunction) {
-                let columns = columns_of(conjunct, &inner, window)?;
-                if columns.iter().all(|(_, property)| property.is_none()) {
-                    kept.push(conjunct.clone());
-                } else if conjunct.is_volatile() {
-                    return Ok(None);
-                } else {
-                    let Some(named) = columns
-                        .into_iter()
-                        .map(|(name, property)| Some((name, property?)))
-                        .collect::<Option<Vec<_>>>()
-                    else {
-                        return Ok(None);
-                    };
-                    let properties = named.iter().map(|(_, property)| *property).collect();
-                    moved
-                        .push((WindowPredicate { expression: conjunct.clone(), columns: named }, properties));
-                }
-            }
             let Some(Source { node, kind, time }) = descend(plan, inner_id, window, above)? else {
                 return Ok(None);
             };
             above.extend(moved);
-            let time_name = match items.iter().find(|item| item.plain() == Some(&time)) {
-                Some(item) => item.name.clone(),
-                None => {
-                    let free = free_name(&time, &items);
-                    items.push(Item::renamed(&time, &free));
-                    free
-                }
-            };
+            let time = pass_on(&time, &mut items);
             let node = plan.calc(node, conjunction(kept), items)?;
-            Ok(Some(Source { node, kind, time: time_name }))
+            Ok(Some(Source { node, kind, time }))
         }
         _ => Ok(None),
     }
 }
 
-/// The items that have nothing to do with the window, and how many just pass its columns on; `None` if one computes with them.
-fn split_items(items: &[Item], input: &Node, window: NodeId) -> Result<Option<(Vec<Item>, usize)>> {
+/// What a filter says of other columns, and what of the window's alone; `None` if it compares them, or is volatile.
+fn split_predicate(
+    predicate: Option<&Expr>,
+    input: &Node,
+    window: NodeId,
+) -> Result<Option<(Vec<Expr>, Vec<WindowPredicate>)>> {
+    let mut kept = Vec::new();
+    let mut moved = Vec::new();
+    for conjunct in predicate.into_iter().flat_map(split_conjunction) {
+        let columns = columns_of(conjunct, input, window)?;
+        let of_window: Vec<(String, Property)> =
+            columns.iter().filter_map(|(name, property)| Some((name.clone(), (*property)?))).collect();
+        if of_window.is_empty() {
+            kept.push(conjunct.clone());
+        } else if of_window.len() < columns.len() || conjunct.is_volatile() {
+            return Ok(None);
+        } else {
+            moved.push(WindowPredicate { expression: conjunct.clone(), columns: of_window });
+        }
+    }
+    Ok(Some((kept, moved)))
+}
+
+/// The items that have nothing to do with the window, without those that pass its columns on; `None` if one computes with them.
+fn split_items(items: &[Item], input: &Node, window: NodeId) -> Result<Option<Vec<Item>>> {
     let mut plain = Vec::new();
-    let mut passed = 0;
     for item in items {
         let of_window =
             columns_of(&item.expression, input, window)?.iter().any(|(_, property)| property.is_some());
         match (of_window, item.plain()) {
             (false, _) => plain.push(item.clone()),
-            (true, Some(_)) => passed += 1,
+            (true, Some(_)) => {}
             (true, None) => return Ok(None),
         }
     }
-    Ok(Some((plain, passed)))
+    Ok(Some(plain))
+}
+
+/// The name of the column among `items` that passes `column` on; it is added if there is none.
+fn pass_on(column: &str, items: &mut Vec<Item>) -> String {
+    if let Some(item) = items.iter().find(|item| item.plain() == Some(column)) {
+        return item.name.clone();
+    }
+    let mut free = column.to_owned();
+    while items.iter().any(|item| item.name == free) {
+        free.push('$');
+    }
+    items.push(Item::renamed(column, &free));
+    free
 }
 
 /// The columns that an expression reads, and which of the window's they are.
@@ -169,12 +175,4 @@ fn columns_of(expression: &Expr, input: &Node, window: NodeId) -> Result<Vec<(St
         })
         .map_err(|error| internal(&error))?;
     Ok(columns)
-}
-
-fn free_name(wanted: &str, items: &[Item]) -> String {
-    let mut free = wanted.to_owned();
-    while items.iter().any(|item| item.name == free) {
-        free.push('$');
-    }
-    free
 }

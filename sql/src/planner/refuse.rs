@@ -205,6 +205,44 @@ impl Visitor for Refusal {
     }
 }
 
+/// Where the only GROUP BY of a query stands; `None` if there are several, or none.
+pub(super) fn place_of_grouping(query: &ParsedQuery) -> Option<Position> {
+    let mut found = Groupings(Vec::new());
+    let _ = query.ast.visit(&mut found);
+    for call in &query.windows {
+        if let WindowInput::Query(input) = &call.input {
+            let _ = input.visit(&mut found);
+        }
+    }
+    match found.0.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
+struct Groupings(Vec<Position>);
+
+impl Visitor for Groupings {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let mut open = vec![query.body.as_ref()];
+        while let Some(body) = open.pop() {
+            match body {
+                SetExpr::SetOperation { left, right, .. } => open.extend([left.as_ref(), right.as_ref()]),
+                SetExpr::Select(select) => match &select.group_by {
+                    GroupByExpr::Expressions(expressions, _) => {
+                        self.0.extend(expressions.first().and_then(|first| Position::of(first.span())));
+                    }
+                    GroupByExpr::All(_) => {}
+                },
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Where the expression of a query's output column stands, if the query lists its columns.
 pub(super) fn place_of_output(query: &Query, column: usize) -> Option<Position> {
     let mut body = query.body.as_ref();

@@ -7,7 +7,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
@@ -16,6 +16,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use weir_functions::registry;
 
 use super::decimal::{self, Decimal};
+use crate::types::flink_type_name;
 
 /// Flink's text of a value.
 const CAST_TO_STRING: &str = "flink_cast_to_string";
@@ -41,8 +42,33 @@ fn coerce_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let name = names.save(&expression);
         Ok(expression.rewrite(&mut rewriter)?.update_data(|expression| name.restore(expression)))
     })?
-    .map_data(|plan| rewriter.datafusion.coerce_plan(plan))?
+    .map_data(|plan| {
+        check_union(&plan)?;
+        rewriter.datafusion.coerce_plan(plan)
+    })?
     .map_data(LogicalPlan::recompute_schema)
+}
+
+/// Refuses a union of text with something else, which DataFusion would turn into text.
+fn check_union(plan: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Union(union) = plan else { return Ok(()) };
+    let Some((first, others)) = union.inputs.split_first() else { return Ok(()) };
+    for other in others {
+        for (left, right) in first.schema().fields().iter().zip(other.schema().fields()) {
+            let (a, b) = (left.data_type(), right.data_type());
+            let is_text = |data_type: &DataType| *data_type == DataType::Utf8;
+            if is_text(a) != is_text(b) && !a.is_null() && !b.is_null() {
+                return plan_err!(
+                    "a UNION ALL brings together '{}', which is {}, and '{}', which is {}: cast one of them",
+                    left.name(),
+                    flink_type_name(a, true),
+                    right.name(),
+                    flink_type_name(b, true)
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 struct FlinkRewriter<'a> {

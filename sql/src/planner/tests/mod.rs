@@ -4,7 +4,9 @@
 mod connectors;
 mod graph;
 mod nexmark;
+mod random;
 mod refused;
+mod verify;
 mod windows;
 
 use weir_api::config::Configuration;
@@ -27,7 +29,9 @@ fn plan_with(text: &str, pairs: &[(&str, &str)]) -> SqlResult<JobGraph> {
             inserts.extend(more);
         }
     }
-    plan_job(&inserts, &session, &base)
+    let graph = plan_job(&inserts, &session, &base)?;
+    verify::verify(&graph);
+    Ok(graph)
 }
 
 /// The job of all inserts of a text at parallelism 2.
