@@ -143,7 +143,7 @@ impl Executor {
                 match ended {
                     Ended::Finished(committables) => {
                         tracing::info!(task = %id, "finished");
-                        reports.finished(id, sink, committables).await;
+                        reports.finished(id, sink, committables, clock.as_ref()).await;
                     }
                     Ended::Cancelled => {
                         tracing::info!(task = %id, "canceled");

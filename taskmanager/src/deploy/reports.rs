@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use weir_api::Error;
 use weir_api::clock::Clock;
+use weir_api::error::Code;
 use weir_api::id::ExecutionId;
 use weir_proto::v1::{Committable, Failure, MetricsReport, SubtaskMetrics, TaskState, TaskStateChanged};
 
@@ -10,6 +11,11 @@ use super::running::subtask_id;
 
 /// How many reports may wait for the session.
 const REPORTS: usize = 1024;
+
+/// The longest message of a failure.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+/// The most that committables may take: one message of the session carries those of a task.
+const MAX_COMMITTABLE_BYTES: usize = 8 << 20;
 
 /// Something for the JobManager, in order.
 #[derive(Debug)]
@@ -39,9 +45,11 @@ impl Reports {
 
     /// Tells that a task has failed.
     pub(crate) async fn failed(&self, task: ExecutionId, error: &Error, clock: &dyn Clock) {
+        let mut message = error.chain();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         let failure = Failure {
             code: error.code().to_string(),
-            message: error.chain(),
+            message,
             restartable: error.is_restartable(),
             timestamp_millis: clock.unix_millis().max(0) as u64,
         };
@@ -50,7 +58,25 @@ impl Reports {
     }
 
     /// Tells that a task has finished, with what its sink, operator number `operator` of the chain, has prepared.
-    pub(crate) async fn finished(&self, task: ExecutionId, operator: u32, payloads: Vec<Vec<u8>>) {
+    pub(crate) async fn finished(
+        &self,
+        task: ExecutionId,
+        operator: u32,
+        payloads: Vec<Vec<u8>>,
+        clock: &dyn Clock,
+    ) {
+        let bytes: usize = payloads.iter().map(Vec::len).sum();
+        if bytes > MAX_COMMITTABLE_BYTES {
+            let error = Error::new(
+                Code::Unsupported,
+                format!(
+                    "the sink prepared {} committables of {bytes} bytes, where {MAX_COMMITTABLE_BYTES} fit a message; write \
+                     fewer, larger files or raise the parallelism",
+                    payloads.len()
+                ),
+            );
+            return self.failed(task, &error, clock).await;
+        }
         let committables = payloads.into_iter().map(|payload| Committable { operator, payload }).collect();
         self.send(Report::State(TaskStateChanged { committables, ..changed(task, TaskState::Finished) }))
             .await;
@@ -69,4 +95,41 @@ impl Reports {
 
 fn changed(task: ExecutionId, state: TaskState) -> TaskStateChanged {
     TaskStateChanged { task: Some(subtask_id(task)), state: state.into(), ..TaskStateChanged::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_api::id::{Attempt, JobId, SubtaskIndex, VertexIndex};
+
+    use super::*;
+    use crate::fixture::TestClock;
+
+    #[tokio::test]
+    async fn what_no_message_can_carry_is_cut_or_fails() {
+        let (reports, mut reported) = Reports::channel();
+        let clock = TestClock::shared();
+        let task = ExecutionId {
+            job: JobId::from_bytes([1; 16]),
+            attempt: Attempt(1),
+            vertex: VertexIndex(0),
+            subtask: SubtaskIndex(0),
+        };
+        let long = Error::new(Code::Evaluation, "ü".repeat(100_000));
+        reports.failed(task, &long, clock.as_ref()).await;
+        reports.finished(task, 1, vec![vec![0; 1 << 20]; 9], clock.as_ref()).await;
+        reports.finished(task, 1, vec![vec![0; 10]; 2], clock.as_ref()).await;
+        let mut next = async || match reported.recv().await {
+            Some(Report::State(changed)) => changed,
+            other => panic!("{other:?}"),
+        };
+        let message = next().await.failure.expect("failed").message;
+        assert!(message.len() <= MAX_MESSAGE_BYTES && message.starts_with("üü"));
+        let failure = next().await.failure.expect("failed");
+        assert!(
+            failure.message.contains("9 committables of 9437184 bytes") && !failure.restartable,
+            "{failure:?}"
+        );
+        let finished = next().await;
+        assert_eq!((finished.state(), finished.committables.len()), (TaskState::Finished, 2));
+    }
 }

@@ -4,7 +4,6 @@
 //! than one quantum, so two jobs get half of the thread each, however many tasks they have. A job that comes back from waiting
 //! starts level with those that run: time not used isn't saved up. Pure: knows neither threads nor clocks.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use weir_api::id::JobId;
@@ -12,14 +11,15 @@ use weir_api::id::JobId;
 /// How far a job may be ahead of another that wants the thread.
 const QUANTUM: Duration = Duration::from_millis(5);
 
-/// The jobs that have tasks on a slot.
+/// The jobs that have tasks on a slot; few, mostly one.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
-    jobs: HashMap<JobId, Share>,
+    jobs: Vec<Share>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Share {
+    job: JobId,
     used: Duration,
     tasks: usize,
     /// Tasks that want the thread.
@@ -29,23 +29,24 @@ struct Share {
 impl Shares {
     /// A task of the job has come; it doesn't want the thread yet.
     pub(crate) fn add(&mut self, job: JobId) {
-        self.jobs.entry(job).or_default().tasks += 1;
+        match self.share(job) {
+            Some(share) => share.tasks += 1,
+            None => self.jobs.push(Share { job, used: Duration::ZERO, tasks: 1, ready: 0 }),
+        }
     }
 
     /// A task that doesn't want the thread has gone.
     pub(crate) fn remove(&mut self, job: JobId) {
-        if let Some(share) = self.jobs.get_mut(&job) {
+        if let Some(share) = self.share(job) {
             share.tasks -= 1;
-            if share.tasks == 0 {
-                self.jobs.remove(&job);
-            }
         }
+        self.jobs.retain(|share| share.tasks > 0);
     }
 
     /// A task wants the thread again.
     pub(crate) fn wake(&mut self, job: JobId) {
         let floor = self.least_used(job);
-        if let Some(share) = self.jobs.get_mut(&job) {
+        if let Some(share) = self.share(job) {
             if share.ready == 0 {
                 share.used = share.used.max(floor.unwrap_or_default());
             }
@@ -56,7 +57,7 @@ impl Shares {
 
     /// A task waits for something else than the thread.
     pub(crate) fn sleep(&mut self, job: JobId) {
-        if let Some(share) = self.jobs.get_mut(&job) {
+        if let Some(share) = self.share(job) {
             debug_assert!(share.ready > 0, "a task sleeps twice");
             share.ready = share.ready.saturating_sub(1);
         }
@@ -64,32 +65,31 @@ impl Shares {
 
     /// A task of the job has used the thread for so long.
     pub(crate) fn charge(&mut self, job: JobId, used: Duration) {
-        if let Some(share) = self.jobs.get_mut(&job) {
+        if let Some(share) = self.share(job) {
             share.used += used;
         }
     }
 
     /// Whether the job may go on now; else its task yields the thread and asks again.
     pub(crate) fn may_run(&self, job: JobId) -> bool {
-        let Some(share) = self.jobs.get(&job) else { return true };
+        let Some(share) = self.jobs.iter().find(|share| share.job == job) else { return true };
         self.least_used(job).is_none_or(|least| share.used <= least + QUANTUM)
+    }
+
+    fn share(&mut self, job: JobId) -> Option<&mut Share> {
+        self.jobs.iter_mut().find(|share| share.job == job)
     }
 
     /// What the least served of the other jobs that want the thread has used.
     fn least_used(&self, besides: JobId) -> Option<Duration> {
-        if self.jobs.len() < 2 {
-            return None;
-        }
-        self.jobs
-            .iter()
-            .filter(|(job, share)| **job != besides && share.ready > 0)
-            .map(|(_, share)| share.used)
-            .min()
+        self.jobs.iter().filter(|share| share.job != besides && share.ready > 0).map(|share| share.used).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;

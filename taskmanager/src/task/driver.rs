@@ -77,7 +77,9 @@ impl Driver {
     pub(crate) async fn run(mut self) -> Result<Vec<Committable>> {
         self.seat.turn.wake();
         loop {
-            match self.chain.step(self.clock.unix_millis())? {
+            // Only timers need to know the time.
+            let now = self.chain.next_timer().map_or(i64::MIN, |_| self.clock.unix_millis());
+            match self.chain.step(now)? {
                 Step::Worked => {
                     self.hand_over().await?;
                     self.seat.look_around().await;
@@ -171,8 +173,7 @@ impl Driver {
         let now = Instant::now();
         if now >= self.gauge_at {
             self.gauge_at = now + GAUGE_INTERVAL;
-            let (queued, usage) = self.tail.queue();
-            self.seat.metrics.set_queues(self.head.queue_length() as u64, queued as u64, usage);
+            self.seat.metrics.set_queues(self.head.queue(), self.tail.queue());
         }
     }
 

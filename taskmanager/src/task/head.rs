@@ -43,11 +43,11 @@ impl Head {
         matches!(self, Self::Inlet(_))
     }
 
-    /// Buffers that have come and wait to be taken.
-    pub(crate) fn queue_length(&self) -> usize {
+    /// Buffers that have come and wait to be taken, and the share of the input buffers in use, in per cent.
+    pub(crate) fn queue(&self) -> (usize, u8) {
         match self {
-            Self::Reader(_) => 0,
-            Self::Inlet(inlet) => inlet.queue_length(),
+            Self::Reader(_) => (0, 0),
+            Self::Inlet(inlet) => (inlet.queue_length(), inlet.pool_usage_percent()),
         }
     }
 }

@@ -69,6 +69,11 @@ impl Inlet {
         self.gates.iter().map(|gate| gate.gate.queue_length()).sum()
     }
 
+    /// The share of the input buffers in use, in per cent, of the fullest gate.
+    pub(crate) fn pool_usage_percent(&self) -> u8 {
+        self.gates.iter().map(|gate| gate.gate.pool_usage_percent()).max().unwrap_or(0)
+    }
+
     /// The next element of any gate: the gate that was served last comes last.
     fn poll_gates(&mut self, cx: &mut Context<'_>) -> Result<Option<(usize, usize, StreamElement)>> {
         for turn in 0..self.gates.len() {

@@ -5,7 +5,7 @@
 //! Flink, the time in which other tasks have the thread included.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use weir_api::metrics::{Counter, OperatorMetrics};
@@ -33,9 +33,15 @@ pub(crate) struct TaskMetrics {
     /// One for each operator of the chain, head first.
     operators: Vec<Arc<OperatorMetrics>>,
     times: Times,
-    input_queue: AtomicU64,
-    output_queue: AtomicU64,
-    out_pool_usage: AtomicU64,
+    input: Queue,
+    output: Queue,
+}
+
+/// How full the buffers at one end are.
+#[derive(Debug, Default)]
+struct Queue {
+    length: AtomicU64,
+    usage_percent: AtomicU32,
 }
 
 impl TaskMetrics {
@@ -50,9 +56,8 @@ impl TaskMetrics {
             output_watermark: AtomicI64::new(Watermark::MIN.0),
             operators: (0..operators).map(|_| Arc::default()).collect(),
             times: Times::start(),
-            input_queue: AtomicU64::new(0),
-            output_queue: AtomicU64::new(0),
-            out_pool_usage: AtomicU64::new(0),
+            input: Queue::default(),
+            output: Queue::default(),
         }
     }
 
@@ -69,11 +74,12 @@ impl TaskMetrics {
         self.output_watermark.store(watermark.0, Ordering::Relaxed);
     }
 
-    /// How many buffers wait at both ends, and the share of the output buffers in use, in per cent.
-    pub(crate) fn set_queues(&self, input: u64, output: u64, out_pool_usage: u8) {
-        self.input_queue.store(input, Ordering::Relaxed);
-        self.output_queue.store(output, Ordering::Relaxed);
-        self.out_pool_usage.store(out_pool_usage.into(), Ordering::Relaxed);
+    /// How many buffers wait at both ends, and the shares of the buffers in use, in per cent.
+    pub(crate) fn set_queues(&self, input: (usize, u8), output: (usize, u8)) {
+        for (queue, (length, usage)) in [(&self.input, input), (&self.output, output)] {
+            queue.length.store(length as u64, Ordering::Relaxed);
+            queue.usage_percent.store(usage.into(), Ordering::Relaxed);
+        }
     }
 
     /// The task waits from now on.
@@ -109,10 +115,10 @@ impl TaskMetrics {
             back_pressured_millis: times.back_pressured_micros / 1000,
             current_input_watermark: watermark(&self.input_watermark),
             current_output_watermark: watermark(&self.output_watermark),
-            input_queue_length: self.input_queue.load(Ordering::Relaxed),
-            output_queue_length: self.output_queue.load(Ordering::Relaxed),
-            out_pool_usage_percent: self.out_pool_usage.load(Ordering::Relaxed) as u32,
-            ..SubtaskMetrics::default()
+            input_queue_length: self.input.length.load(Ordering::Relaxed),
+            output_queue_length: self.output.length.load(Ordering::Relaxed),
+            in_pool_usage_percent: self.input.usage_percent.load(Ordering::Relaxed),
+            out_pool_usage_percent: self.output.usage_percent.load(Ordering::Relaxed),
         }
     }
 }

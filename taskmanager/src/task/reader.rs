@@ -44,7 +44,14 @@ impl Reader {
                 return Poll::Ready(Err(Error::internal("a source is read after its end")));
             }
             match ready!(self.reader.poll_next(cx)) {
-                Some(event) => self.take(event?)?,
+                Some(event) => {
+                    self.take(event?)?;
+                    if self.pending.is_empty() {
+                        // A source that filters everything out may go on like this for long: others want the thread too.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 None => {
                     self.ended = true;
                     self.pending.push_back(StreamElement::Watermark(Watermark::MAX));

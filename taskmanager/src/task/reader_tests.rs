@@ -53,12 +53,30 @@ fn reader(splits: usize, events: Vec<Event>, watermark: bool) -> (Reader, Arc<Ma
     (Reader::new(Box::new(Script(events.into())), generator, Arc::<Manual>::clone(&clock)), clock)
 }
 
+/// How often it was woken.
+#[derive(Default)]
+struct Woken(AtomicI64);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// All that comes until the reader waits, in short.
 fn read(reader: &mut Reader) -> Vec<String> {
-    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let woken = Arc::new(Woken::default());
+    let waker = Arc::clone(&woken).into();
+    let mut cx = Context::from_waker(&waker);
     let mut all = Vec::new();
-    while let Poll::Ready(element) = reader.poll_next(&mut cx) {
-        let element = element.unwrap();
+    loop {
+        let wakes = woken.0.load(Ordering::Relaxed);
+        let element = match reader.poll_next(&mut cx) {
+            Poll::Ready(element) => element.unwrap(),
+            // It only gave the thread away.
+            Poll::Pending if woken.0.load(Ordering::Relaxed) > wakes => continue,
+            Poll::Pending => break,
+        };
         let ended = matches!(element, StreamElement::EndOfInput);
         all.push(match element {
             StreamElement::Batch(batch) => format!("{:?}", values(&batch)),
@@ -126,4 +144,24 @@ fn a_table_without_watermark_has_only_the_last_one() {
     let (mut reader, _) = reader(1, vec![Event::Rows(0, vec![5]), Event::Finished(0)], false);
     assert_eq!(read(&mut reader), ["[5]", "max", "EndOfInput"]);
     assert_eq!(reader.deadline(), None);
+}
+
+/// Filters everything out, for ever.
+struct Barren;
+
+impl SourceReader for Barren {
+    fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
+        Poll::Ready(Some(Ok(SourceEvent::Records { split: 0, records: records([]) })))
+    }
+}
+
+#[test]
+fn a_source_without_rows_gives_the_thread_away_and_comes_back() {
+    let mut reader = Reader::new(Box::new(Barren), None, Arc::new(Manual::default()));
+    let woken = Arc::new(Woken::default());
+    let waker = Arc::clone(&woken).into();
+    for turn in 1..4 {
+        assert!(reader.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(woken.0.load(Ordering::Relaxed), turn);
+    }
 }

@@ -65,6 +65,59 @@ async fn a_job_runs_to_its_end_in_one_task_manager() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_runs_to_its_end_across_two_task_managers() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let workers = [manager.worker("a", 2, &connector).await, manager.worker("b", 1, &connector).await];
+    let mut sessions = [manager.accept().await, manager.accept().await];
+    sessions.sort_by(|one, two| one.register.task_manager_id.cmp(&two.register.task_manager_id));
+    // Subtask 1 of each vertex lives apart from subtasks 0 and 2.
+    let [a, b] = workers.each_ref().map(|worker| worker.data_address());
+    let slots = [("a", a, 0), ("b", b, 0), ("a", a, 1)];
+    for session in &sessions {
+        session.deploy(deployment(1, 1, &pipeline(), &slots)).await;
+    }
+    let [first, second] = &mut sessions;
+    let (first, second) = tokio::join!(first.ends(4), second.ends(3));
+    for (states, ends) in [first, second] {
+        assert!(states.values().all(|states| states == &LIFE), "{ends:?}");
+    }
+    assert_eq!(connector.sorted(), (0..40_000).collect::<Vec<_>>());
+    for worker in workers {
+        worker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_manager_that_dies_fails_its_peers_tasks_and_a_restart_on_the_rest_is_right() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let survivor = manager.worker("a", 3, &connector).await;
+    let mut session = manager.accept().await;
+    let victim = manager.worker("b", 1, &connector).await;
+    let doomed = manager.accept().await;
+    let a = survivor.data_address();
+    let endless = line(
+        vec![(vec![source("s", &[("fault", "hang")])], 2), (vec![union("u"), sink("t", &[])], 2)],
+        &[Partitioning::Hash(vec![0])],
+    );
+    let deploy = deployment(1, 1, &endless, &[("a", a, 0), ("b", victim.data_address(), 0)]);
+    session.deploy(deploy.clone()).await;
+    doomed.deploy(deploy).await;
+    session.running(2).await;
+    drop(victim);
+    let (_, ends) = session.ends(1).await;
+    let failure = ends[0].failure.as_ref().unwrap();
+    assert!(failure.restartable && failure.code.starts_with("WEIR-30"), "{failure:?}");
+    session.cancel(1, 1).await;
+    session.ends(1).await;
+    connector.collected.lock().unwrap().clear();
+    session.deploy(deployment(1, 2, &pipeline(), &[("a", a, 0), ("a", a, 1), ("a", a, 2)])).await;
+    session.ends(7).await;
+    assert_eq!(connector.sorted(), (0..40_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_served_and_heartbeats_go_both_ways() {
     let connector = TestConnector::default();
     let mut manager = JobManager::start().await;
