@@ -19,9 +19,14 @@ mod traffic;
 mod vertices;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, patch, post};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +39,9 @@ use crate::submit::Dispatcher;
 
 /// The largest request body.
 const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// The longest a request may take, sending it included: longer than planning and looking for splits may.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The release of Flink whose REST interface this follows; Flink's tools look at it.
 pub const FLINK_VERSION: &str = "2.3.0";
@@ -67,6 +75,7 @@ fn router(app: App) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::from_fn(limits))
         .with_state(app)
 }
 
@@ -97,13 +106,27 @@ fn api() -> Router<App> {
         .route("/jobs/{jobid}/vertices/{vertexid}/subtasks/metrics", get(metrics::of_subtasks))
 }
 
+/// Refuses a body that announces to be too large before it is sent, and gives up on clients that send or wait forever.
+async fn limits(request: Request, next: Next) -> Response {
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
+        let message = format!("the request's body may hold {MAX_BODY_BYTES} bytes");
+        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+    }
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+        let message = format!("the request wasn't done within {} s", REQUEST_TIMEOUT.as_secs());
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, message).into_response()
+    })
+}
+
 async fn unknown_path(uri: axum::http::Uri) -> Refusal {
     Error::new(Code::NotFound, format!("there is nothing at {}; see /openapi.json", uri.path())).into()
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
     Refusal::new(
-        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::METHOD_NOT_ALLOWED,
         format!("{} doesn't take {method}; see /openapi.json", uri.path()),
     )
 }

@@ -82,7 +82,7 @@ impl JobManager {
         Self::start_with(options, registry, Arc::new(SqlPlanner), clock).await
     }
 
-    /// Starts one that keeps its jobs where the options say. Answers when REST does.
+    /// Starts one with another planner.
     pub async fn start_with(
         options: Options,
         registry: ConnectorRegistry,
@@ -96,7 +96,7 @@ impl JobManager {
         Self::start_on(metadata, options, registry, planner, clock).await
     }
 
-    /// Starts one on this metadata.
+    /// Starts one on this metadata, whatever the options say of it.
     pub async fn start_on(
         metadata: Arc<dyn Metadata>,
         options: Options,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tokio::sync::Semaphore;
 use weir_api::clock::Clock;
-use weir_api::config::{Configuration, Warning, options};
+use weir_api::config::{Configuration, Scope, Warning, options};
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::{JobGraph, JobVertex};
@@ -133,21 +133,27 @@ impl Dispatcher {
         Ok((planned, config))
     }
 
-    /// Checks the configuration and puts the cluster's under it; the second is the job's own.
+    /// Checks the configuration and puts the cluster's defaults under it; the second is the job's own.
     fn request(&self, submission: Submission) -> Result<(Request, Configuration, Vec<Warning>)> {
-        let pairs = submission.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let (own, warnings) = Configuration::from_pairs(pairs)?;
-        let mut effective = self.configuration.clone();
-        effective.merge(&own);
+        let mut warnings = Vec::new();
+        let mut own = Configuration::default();
+        for (key, value) in &submission.config {
+            warnings.extend(own.set(key, value)?);
+        }
+        let (own, processes) = for_jobs(&own)?;
+        warnings.extend(processes.into_iter().map(|key| {
+            format!("'{key}' has no effect on a job: it belongs into the configuration of a process")
+        }));
+        let (mut config, _) = for_jobs(&self.configuration)?;
+        config.merge(&own);
         if submission.parallelism == Some(0) {
             return Err(Error::new(Code::InvalidArgument, "the parallelism 0 runs nothing; 1 is the least"));
         }
-        let name = submission.name.or_else(|| effective.get_set(&options::PIPELINE_NAME));
         let request = Request {
             sql: submission.sql,
-            name: name.filter(|name| !name.is_empty()),
+            name: submission.name.filter(|name| !name.is_empty()),
             parallelism: submission.parallelism,
-            config: effective,
+            config,
             registry: self.registry.clone(),
         };
         Ok((request, own, warnings))
@@ -158,6 +164,22 @@ impl Dispatcher {
             graph.vertices().iter().enumerate().filter_map(|(index, vertex)| Some((index, table(vertex)?)));
         tables.map(|(index, table)| Ok((index, self.registry.source(table)?))).collect()
     }
+}
+
+/// The keys that jobs have, and the names of the others.
+fn for_jobs(all: &Configuration) -> Result<(Configuration, Vec<String>)> {
+    let is_jobs =
+        |key: &str| options::ALL.iter().any(|option| option.key == key && option.scope == Scope::Job);
+    let mut jobs = Configuration::default();
+    let mut others = Vec::new();
+    for (key, value) in all.values() {
+        if is_jobs(key) {
+            jobs.set(key, value)?;
+        } else {
+            others.push(key.clone());
+        }
+    }
+    Ok((jobs, others))
 }
 
 /// The table that a vertex reads, if it is a source.

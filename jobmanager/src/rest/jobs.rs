@@ -70,7 +70,7 @@ struct JobOverview {
     tasks: Value,
     job_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting_for: Option<String>,
+    status_reason: Option<String>,
 }
 
 /// All jobs in short.
@@ -100,7 +100,7 @@ impl JobOverview {
             last_modification: job.history().since(),
             tasks: Value::Object(tasks),
             job_type: "STREAMING",
-            waiting_for: job.phase().describe(),
+            status_reason: job.phase().describe(),
         }
     }
 }
@@ -167,7 +167,7 @@ pub(super) struct Details {
     attempt: u32,
     /// What it waits for, if for anything.
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting_for: Option<String>,
+    status_reason: Option<String>,
 }
 
 /// A job in full.
@@ -208,7 +208,7 @@ impl Details {
             plan: Plan::of(job),
             pending_operators: 0,
             attempt: job.attempt().0,
-            waiting_for: job.phase().describe(),
+            status_reason: job.phase().describe(),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Details {
             job_id: job.to_string(),
             resource: json!({ "cpuCores": 1.0 }),
         };
-        let process = manager.process.clone().unwrap_or_default();
+        let process = manager.process.unwrap_or_default();
         Ok(Self {
             summary: Summary::of(core, manager),
             slots: core.slots().used_of(id).map(slot).collect(),

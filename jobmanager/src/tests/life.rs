@@ -14,7 +14,10 @@ async fn a_job_waits_runs_finishes_and_commits_once() {
     let job = cluster.submit("JOB 2 3").await;
     let (_, details) = cluster.rest.get(&format!("/v1/jobs/{job}")).await;
     assert_eq!(details["state"], "CREATED");
-    assert_eq!(details["waiting-for"], "slots: 3 slots are needed; 0 of 0 on 0 TaskManagers are free");
+    assert_eq!(
+        details["status-reason"],
+        "waits for slots: 3 slots are needed; 0 of 0 on 0 TaskManagers are free"
+    );
 
     let mut one = Fake::join(cluster.handle.rpc_address(), 2).await;
     let mut two = Fake::join(cluster.handle.rpc_address(), 2).await;
@@ -121,7 +124,10 @@ async fn jobs_share_the_cluster_and_wait_in_turn() {
     let deploy = manager.deployment().await;
     let second = cluster.submit("JOB 1 1").await;
     let (_, details) = cluster.rest.get(&format!("/jobs/{second}")).await;
-    assert_eq!(details["waiting-for"], "slots: 1 slots are needed; 0 of 2 on 1 TaskManagers are free");
+    assert_eq!(
+        details["status-reason"],
+        "waits for slots: 1 slots are needed; 0 of 2 on 1 TaskManagers are free"
+    );
     manager.report_all(&deploy, TaskState::Finished).await;
     cluster.until(&first, "FINISHED").await;
     let deploy = manager.deployment().await;

@@ -64,10 +64,24 @@ async fn submissions_that_cannot_be_are_refused_with_the_reason() {
     assert_eq!(status, 500, "a bug in the planner is one submission's: {answer}");
     assert_eq!(rest.call("POST", "/jobs", Some("{".to_owned()), "application/json").await.0, 400);
     assert_eq!(rest.call("POST", "/jobs", Some("{}".to_owned()), "text/plain").await.0, 415);
-    let large = json!({ "sql": "x".repeat(9 << 20) });
-    assert_eq!(rest.post("/jobs", &large).await.0, 413);
+    let answer = announce(cluster.handle.rest_address(), 9 << 20).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"errors\":"), "{answer}");
     let (_, jobs) = rest.get("/jobs").await;
     assert_eq!(jobs, json!({ "jobs": [] }));
+}
+
+/// Announces a body of so many bytes and sends none of it.
+async fn announce(address: std::net::SocketAddr, bytes: usize) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = socket.read_to_string(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(10), read).await.expect("an answer at once").unwrap();
+    answer
 }
 
 #[tokio::test]
@@ -91,6 +105,12 @@ async fn yaml_and_fields_over_it() {
     assert_eq!((&details["name"], &details["vertices"][1]["parallelism"]), (&json!("from field"), &json!(3)));
     let (_, config) = cluster.rest.get(&format!("/jobs/{job}/config")).await;
     assert_eq!(config["execution-config"]["user-config"]["pipeline.max-parallelism"], "32");
+
+    let body =
+        json!({ "sql": "JOB 1 1", "config": { "rest.port": 1, "taskmanager.memory.task.heap.size": "1g" } });
+    let (_, answer) = cluster.rest.post("/jobs", &body).await;
+    assert!(answer["warnings"].to_string().contains("'rest.port' has no effect on a job"), "{answer}");
+    assert!(answer["warnings"].to_string().contains("task.heap.size"), "{answer}");
 
     let (status, explained) = cluster.rest.post("/jobs/explain", &json!({ "sql": "JOB 1 1" })).await;
     assert_eq!(status, 200);

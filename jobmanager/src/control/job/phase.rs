@@ -114,7 +114,7 @@ impl Phase {
     /// In words, for whoever asks why nothing happens.
     #[must_use]
     pub fn describe(&self) -> Option<String> {
-        Some(match self {
+        let what = match self {
             Self::Waiting { shortage: Some(shortage), .. } => format!("slots: {shortage}"),
             Self::Waiting { .. } => "slots".to_owned(),
             Self::Allocating(_) => "the metadata to record the attempt".to_owned(),
@@ -128,6 +128,7 @@ impl Phase {
                 format!("its sinks to commit (failed {failures} times so far)")
             }
             Self::Closing(..) => "the metadata to record its end".to_owned(),
-        })
+        };
+        Some(format!("waits for {what}"))
     }
 }
