@@ -5,23 +5,28 @@
 
 use std::collections::{HashMap, HashSet};
 
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use weir_api::error::Result;
 
 use super::calc::is_trivial;
+use super::guard::may_fail;
 use super::paths::Needs;
 use super::stream::{Calc, Item, column_named, internal};
 
 /// The Calc in two, if that saves work.
-pub(super) fn split_common(calc: &Calc, input: &[String]) -> Result<Option<(Calc, Calc)>> {
+pub(super) fn split_common(calc: &Calc, input: &Schema) -> Result<Option<(Calc, Calc)>> {
     let Some(predicate) = &calc.predicate else { return Ok(None) };
-    let shared = shared_parts(predicate, &calc.projection)?;
+    let columns = DFSchema::try_from(input.clone()).map_err(|error| internal(&error))?;
+    let shared = shared_parts(predicate, &calc.projection, &columns)?;
     if shared.is_empty() {
         return Ok(None);
     }
-    let mut replaced = Replacement { shared, items: Vec::new(), taken: input.iter().cloned().collect() };
+    let mut replaced =
+        Replacement { shared, items: Vec::new(), taken: names(input).map(str::to_owned).collect() };
     let mut conjuncts = Vec::new();
     for conjunct in split_conjunction(predicate) {
         conjuncts.push(replaced.apply(conjunct)?);
@@ -43,15 +48,20 @@ pub(super) fn split_common(calc: &Calc, input: &[String]) -> Result<Option<(Calc
         .chain(after.projection.iter().map(|item| &item.expression))
         .for_each(|e| needs.add_expression(e));
     let mut items: Vec<Item> =
-        input.iter().filter(|name| needs.get(name).is_some()).map(|name| Item::column(name)).collect();
+        names(input).filter(|name| needs.get(name).is_some()).map(Item::column).collect();
     items.extend(replaced.items);
     Ok(Some((Calc { predicate: None, projection: items }, after)))
 }
 
-/// The parts that the filter evaluates for every row and that occur again.
-fn shared_parts(predicate: &Expr, projection: &[Item]) -> Result<HashSet<Expr>> {
+fn names(schema: &Schema) -> impl Iterator<Item = &str> {
+    schema.fields().iter().map(|field| field.name().as_str())
+}
+
+/// The parts that the filter evaluates for every row and that occur again. What may fail is evaluated only for rows that pass
+/// the rest, see [`super::guard`].
+fn shared_parts(predicate: &Expr, projection: &[Item], columns: &DFSchema) -> Result<HashSet<Expr>> {
     let mut of_filter: HashMap<&Expr, usize> = HashMap::new();
-    for conjunct in split_conjunction(predicate) {
+    for conjunct in split_conjunction(predicate).into_iter().filter(|conjunct| !may_fail(conjunct, columns)) {
         count(conjunct, &mut of_filter, true)?;
     }
     let mut everywhere: HashMap<&Expr, usize> = of_filter.clone();

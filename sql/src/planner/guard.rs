@@ -28,7 +28,7 @@ pub(super) fn guarded(predicate: Expr, schema: &DFSchema) -> Expr {
 }
 
 /// Whether an expression has values for which it can't be computed, as far as its form tells.
-fn may_fail(expression: &Expr, schema: &DFSchema) -> bool {
+pub(super) fn may_fail(expression: &Expr, schema: &DFSchema) -> bool {
     let mut found = false;
     // The closure never fails.
     let _ = expression.apply(|part| {

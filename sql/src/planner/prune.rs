@@ -161,9 +161,8 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
             let items: Vec<Item> = calc.projection.iter().filter(needed).cloned().collect();
             let input = one()?;
             let calc = Calc { predicate: calc.predicate.clone(), projection: items };
-            let names: Vec<String> =
-                plan.node(input)?.schema.fields().iter().map(|field| field.name().clone()).collect();
-            match split_common(&calc, &names)? {
+            let schema = plan.node(input)?.schema.clone();
+            match split_common(&calc, &schema)? {
                 Some((before, after)) => {
                     let input = plan.calc(input, before.predicate, before.projection)?;
                     plan.calc(input, after.predicate, after.projection)

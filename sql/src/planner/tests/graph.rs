@@ -138,11 +138,11 @@ fn watermarks_say_when_a_split_is_idle() {
 
 #[test]
 fn expressions_are_decoded_as_they_were_meant() {
-    let graph = plan(&format!(
+    let graph = plan(
         "CREATE TABLE t (k BIGINT, s STRING) WITH ('connector' = 'unbounded');
          CREATE TABLE out (a DECIMAL(23, 3), b STRING, c BIGINT) WITH ('connector' = 'unbounded');
          INSERT INTO out SELECT 0.908 * k, UPPER(s) || '!', CASE WHEN k > 1 THEN k / 2 ELSE 0 END FROM t WHERE s <> 'no';"
-    ));
+    );
     let Kind::Calc(calc) = &specs(&graph)[1] else { panic!("{:?}", names(&graph)) };
     let input =
         Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("s", DataType::Utf8, true)]);
@@ -168,6 +168,20 @@ fn expressions_are_decoded_as_they_were_meant() {
     assert_eq!(money.as_primitive::<Decimal128Type>().values()[..], [908, 6356]);
     assert_eq!(evaluate(&calc.projection[1].expression).as_string::<i32>().value(0), "A!");
     assert_eq!(evaluate(&calc.projection[2].expression).as_primitive::<Int64Type>().values()[..], [0, 3]);
+}
+
+#[test]
+fn what_a_filter_computes_anyway_is_computed_once() {
+    let named = |query: &str| names(&plan(&text(&format!("INSERT INTO sink {query}")))).join(" | ");
+    let shared = named("SELECT price * 2 FROM bids WHERE price * 2 > 10");
+    assert!(shared.contains("price * 2 AS $common0"), "{shared}");
+    // A division is left behind the filter that it needs.
+    let guarded = named("SELECT price / n FROM bids WHERE n <> 0 AND price / n > 10");
+    assert!(!guarded.contains("$common"), "{guarded}");
+    // What a CASE may skip isn't computed for every row.
+    let skipped =
+        named("SELECT price * 2 FROM bids WHERE CASE WHEN n > 1 THEN price * 2 > 10 ELSE n = 0 END");
+    assert!(!skipped.contains("$common"), "{skipped}");
 }
 
 #[test]
