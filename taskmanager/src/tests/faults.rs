@@ -143,6 +143,43 @@ async fn a_slot_that_hangs_makes_the_process_give_up() {
     assert!(error.message().contains("hangs"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_limit_ends_the_session_and_nothing_else() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let _worker = manager.worker("a", 1, &connector).await;
+    for name in [(15 << 20), (17 << 20)] {
+        let mut session = manager.accept().await;
+        let graph = weir_proto::v1::JobGraph { name: "x".repeat(name), ..Default::default() };
+        session
+            .deploy(DeployTasks { job_id: vec![1; 16], attempt: 1, graph: Some(graph), ..Default::default() })
+            .await;
+        if name < 16 << 20 {
+            let (_, ends) = session.ends(1).await;
+            assert_eq!(ends[0].failure.as_ref().unwrap().code, "WEIR-3001");
+        } else {
+            assert!(session.next().await.is_none(), "the session ends");
+        }
+    }
+    manager.accept().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_does_not_speak_grpc_is_dialled_again_and_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = crate::Options::new(listener.local_addr().unwrap().to_string());
+    options.reconnect = (Duration::from_millis(5), Duration::from_millis(10));
+    let connector = TestConnector::default();
+    let _worker = TaskManager::start(options, connector.registry(), TestClock::shared()).await.unwrap();
+    let mut random = 7;
+    for _ in 0..50 {
+        let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.expect("it dials again").unwrap();
+        let garbage: Vec<u8> = (0..500).map(|_| scramble(&mut random) as u8).collect();
+        // It may hang up before it has read everything.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, &garbage).await;
+    }
+}
+
 /// A sequence of numbers that look random, always the same.
 fn scramble(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
