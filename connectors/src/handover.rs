@@ -181,3 +181,102 @@ impl<D: Destination> Drop for Handover<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::Waker;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::*;
+    use crate::testing::{local, runtime};
+
+    /// Does a step only when it is let to.
+    struct Gated {
+        gate: Receiver<Result<()>>,
+        done: Sender<String>,
+    }
+
+    impl Gated {
+        fn step(&self, what: String) -> Result<()> {
+            let result = self.gate.recv().unwrap();
+            self.done.send(what).unwrap();
+            result
+        }
+    }
+
+    impl Destination for Gated {
+        fn write(&mut self, batches: Vec<Batch>) -> Result<()> {
+            self.step(format!("write {}", batches.iter().map(Batch::num_rows).sum::<usize>()))
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            self.step("flush".into())
+        }
+
+        fn prepare(&mut self) -> Result<Vec<Committable>> {
+            self.step("prepare".into()).map(|()| vec![vec![1]])
+        }
+    }
+
+    fn batch(rows: i64) -> Batch {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        Batch::new(RecordBatch::try_from_iter([("n", column)]).unwrap())
+    }
+
+    fn gated() -> (tokio::runtime::Runtime, Sender<Result<()>>, Receiver<String>, Handover<Gated>) {
+        let (io, (open, gate), (done, steps)) = (runtime(), channel(), channel());
+        let handover = Handover::new(Gated { gate, done }, io.handle().clone());
+        (io, open, steps, handover)
+    }
+
+    #[test]
+    fn a_slow_destination_makes_the_writer_unready_and_nothing_is_lost() {
+        let (_io, open, steps, mut handover) = gated();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut taken = 0;
+        while handover.poll_ready(&mut context).is_ready() {
+            handover.write(batch(100_000));
+            taken += 1;
+            assert!(taken < 20, "the hand-over isn't bounded");
+        }
+        // One is being written, and as many wait as it takes to pass the bound.
+        assert_eq!(taken, 1 + WAITING_BYTES.div_ceil(800_000));
+        for _ in 0..4 {
+            open.send(Ok(())).unwrap();
+        }
+        local(async {
+            poll_fn(|context| handover.poll_ready(context)).await.unwrap();
+            poll_fn(|context| handover.poll_flush(context)).await.unwrap();
+            let committables = poll_fn(|context| handover.poll_prepare(context)).await.unwrap();
+            assert_eq!(committables, [vec![1]]);
+        });
+        let steps: Vec<_> = steps.try_iter().collect();
+        assert_eq!(
+            steps,
+            [
+                "write 100000".to_owned(),
+                format!("write {}", 100_000 * (taken - 1)),
+                "flush".into(),
+                "prepare".into()
+            ]
+        );
+    }
+
+    #[test]
+    fn the_error_of_a_step_comes_once_and_then_the_writer_stays_failed() {
+        let (_io, open, _steps, mut handover) = gated();
+        handover.write(batch(1));
+        open.send(Err(Error::new(Code::Io, "disk is full"))).unwrap();
+        local(async {
+            let error = poll_fn(|context| handover.poll_flush(context)).await.unwrap_err();
+            assert_eq!(error.message(), "disk is full");
+            assert!(poll_fn(|context| handover.poll_ready(context)).await.is_err());
+            assert!(poll_fn(|context| handover.poll_prepare(context)).await.is_err());
+        });
+    }
+}

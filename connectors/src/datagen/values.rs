@@ -56,18 +56,8 @@ impl Generator {
                 let array = Decimal128Array::new(ScalarBuffer::from(values), nulls);
                 Arc::new(array.with_precision_and_scale(*precision, *scale)?)
             }
-            (Kind::Text(length), _) => {
-                let (offsets, bytes) =
-                    varied(numbers, lane, *length, |bits| b"0123456789abcdef"[(bits & 15) as usize]);
-                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
-            }
-            (Kind::Bytes(length), DataType::FixedSizeBinary(width)) => {
-                let (_, bytes) = varied(numbers, lane, *length, |bits| bits as u8);
-                Arc::new(FixedSizeBinaryArray::try_new(*width, bytes, nulls)?)
-            }
-            (Kind::Bytes(length), _) => {
-                let (offsets, bytes) = varied(numbers, lane, *length, |bits| bits as u8);
-                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+            (Kind::Text(length) | Kind::Bytes(length), data_type) => {
+                bytes(data_type, numbers, lane, *length, nulls)?
             }
             (Kind::Time(past), data_type) => {
                 let millis =
@@ -175,6 +165,31 @@ fn numbered_texts(values: impl Iterator<Item = i64>, nulls: Option<NullBuffer>) 
         offsets.push(bytes.len() as i32);
     }
     Ok(Arc::new(StringArray::try_new(OffsetBuffer::new(offsets.into()), Buffer::from_vec(bytes), nulls)?))
+}
+
+/// Hexadecimal digits or bytes.
+fn bytes(
+    data_type: &DataType,
+    numbers: &[u64],
+    lane: Lane,
+    length: Length,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let digit = |bits: u64| b"0123456789abcdef"[(bits & 15) as usize];
+    Ok(match data_type {
+        DataType::Utf8 => {
+            let (offsets, bytes) = varied(numbers, lane, length, digit);
+            Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+        }
+        DataType::FixedSizeBinary(width) => {
+            let (_, bytes) = varied(numbers, lane, length, |bits| bits as u8);
+            Arc::new(FixedSizeBinaryArray::try_new(*width, bytes, nulls)?)
+        }
+        _ => {
+            let (offsets, bytes) = varied(numbers, lane, length, |bits| bits as u8);
+            Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+        }
+    })
 }
 
 fn length_at(lane: Lane, n: u64, length: Length) -> u64 {

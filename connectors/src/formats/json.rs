@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod objects;
 pub mod scalars;
+mod storage;
 
 #[cfg(test)]
 mod tests;

@@ -118,3 +118,46 @@ fn write_items(
     }
     out.push(brackets[1]);
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BinaryArray, Int64Array, StringArray, StructArray, TimestampMillisecondArray,
+    };
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn rows_look_as_javas_do() {
+        let inner: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None, Some(9)]));
+        let row = StructArray::from(vec![(Arc::new(Field::new("x", DataType::Int64, true)), inner)]);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+            ("name", Arc::new(StringArray::from(vec![Some("a, \"b\""), None, Some("")]))),
+            ("bytes", Arc::new(BinaryArray::from(vec![b"\x01\xFF".as_slice(), b"", b"\x00"]))),
+            ("time", Arc::new(TimestampMillisecondArray::from(vec![0, 61_000, 1_500]))),
+            ("zoned", Arc::new(TimestampMillisecondArray::from(vec![0, 61_000, 1_500]).with_timezone("UTC"))),
+            ("row", Arc::new(row)),
+        ];
+        let records = RecordBatch::try_from_iter(columns).unwrap();
+        let kinds = Int8Array::from(vec![
+            RowKind::Delete as i8,
+            RowKind::UpdateBefore as i8,
+            RowKind::UpdateAfter as i8,
+        ]);
+        let mut out = Vec::new();
+        write_rows(&mut out, b"x:2> ", &records, Some(&kinds)).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                "x:2> -D[1, a, \"b\", [1, -1], 1970-01-01T00:00, 1970-01-01T00:00:00Z, +I[7]]\n",
+                "x:2> -U[2, null, [], 1970-01-01T00:01:01, 1970-01-01T00:01:01Z, +I[null]]\n",
+                "x:2> +U[3, , [0], 1970-01-01T00:00:01.500, 1970-01-01T00:00:01.500Z, +I[9]]\n",
+            )
+        );
+    }
+}

@@ -179,9 +179,9 @@ pub fn write_timestamp(out: &mut Vec<u8>, value: i64, unit: TimeUnit, separator:
 pub const fn grouped_digits(nanos: u32) -> u8 {
     if nanos == 0 {
         0
-    } else if nanos % 1_000_000 == 0 {
+    } else if nanos.is_multiple_of(1_000_000) {
         3
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         6
     } else {
         9
@@ -190,7 +190,7 @@ pub const fn grouped_digits(nanos: u32) -> u8 {
 
 /// Appends a time as Java's `LocalTime.toString` does: seconds only where there are some.
 pub fn write_java_time(out: &mut Vec<u8>, seconds: u32, nanos: u32) {
-    if seconds % 60 == 0 && nanos == 0 {
+    if seconds.is_multiple_of(60) && nanos == 0 {
         two(out, seconds / 3600);
         out.push(b':');
         two(out, seconds / 60 % 60);
@@ -201,6 +201,7 @@ pub fn write_java_time(out: &mut Vec<u8>, seconds: u32, nanos: u32) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

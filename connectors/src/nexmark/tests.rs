@@ -1,5 +1,5 @@
 //! The generator as a whole: same events at any parallelism, proportions, projections, filters, pacing.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn a_projection_or_a_filter_shows_what_the_full_scan_does() {
         let expected = arrow::compute::filter_record_batch(&all, &of_kind).unwrap();
         assert_eq!(only.num_rows(), expected.num_rows());
         let rows = |batch: &RecordBatch| {
-            arrow::util::pretty::pretty_format_batches(&[batch.clone()]).unwrap().to_string()
+            arrow::util::pretty::pretty_format_batches(std::slice::from_ref(batch)).unwrap().to_string()
         };
         assert_eq!(rows(&only), rows(&expected));
     }

@@ -61,7 +61,7 @@ impl Texts {
             let byte = (bits & 0xFF) as usize;
             bits >>= 8;
             let inner = spaces && position != 0 && position + 1 != len;
-            self.bytes.push(if inner && byte >= 236 { b' ' } else { b'a' + (byte * 26 >> 8) as u8 });
+            self.bytes.push(if inner && byte >= 236 { b' ' } else { b'a' + ((byte * 26) >> 8) as u8 });
         }
     }
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, FixedSizeBinaryArray,
-    ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    ListArray, MapArray, NullBufferBuilder, StringArray, StructArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    ArrowNativeType, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
@@ -21,92 +20,9 @@ use weir_api::error::{Error, Result};
 use super::cursor::{Cursor, Parsed, Problem, unescape};
 use super::objects::Object;
 use super::scalars::{self, Rounding};
+use super::storage::{Fixed, Items, Varied};
 use crate::formats::text;
 use crate::types::{sql_name, units_per_second};
-
-/// Values of one width.
-pub struct Fixed<T> {
-    values: Vec<T>,
-    nulls: NullBufferBuilder,
-}
-
-impl<T: ArrowNativeType> Fixed<T> {
-    fn new(rows: usize) -> Self {
-        Self { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
-    }
-
-    #[inline]
-    fn push(&mut self, value: T) {
-        self.values.push(value);
-        self.nulls.append_non_null();
-    }
-
-    fn finish<P: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<P> {
-        let rows = self.values.len();
-        let values = std::mem::replace(&mut self.values, Vec::with_capacity(rows));
-        PrimitiveArray::new(ScalarBuffer::from(values), self.nulls.finish())
-    }
-}
-
-/// Values of any length.
-pub struct Varied {
-    offsets: Vec<i32>,
-    bytes: Vec<u8>,
-    nulls: NullBufferBuilder,
-}
-
-impl Varied {
-    fn new(rows: usize) -> Self {
-        Self { offsets: first_offset(rows), bytes: Vec::new(), nulls: NullBufferBuilder::new(rows) }
-    }
-
-    #[inline]
-    fn end(&mut self) {
-        self.offsets.push(self.bytes.len() as i32);
-        self.nulls.append_non_null();
-    }
-
-    fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
-        let (rows, bytes) = (self.offsets.len(), self.bytes.len());
-        let offsets = std::mem::replace(&mut self.offsets, first_offset(rows));
-        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(bytes));
-        (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes), self.nulls.finish())
-    }
-}
-
-fn first_offset(rows: usize) -> Vec<i32> {
-    let mut offsets = Vec::with_capacity(rows + 1);
-    offsets.push(0);
-    offsets
-}
-
-/// Rows of items.
-pub struct Items<C> {
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-    items: C,
-}
-
-impl<C> Items<C> {
-    fn new(rows: usize, items: C) -> Self {
-        Self { offsets: first_offset(rows), nulls: NullBufferBuilder::new(rows), items }
-    }
-
-    fn end(&mut self, items: usize) {
-        self.offsets.push(items as i32);
-        self.nulls.append_non_null();
-    }
-
-    fn last(&self) -> usize {
-        self.offsets.last().map_or(0, |offset| *offset as usize)
-    }
-
-    fn finish(&mut self) -> (OffsetBuffer<i32>, Option<NullBuffer>) {
-        let rows = self.offsets.len();
-        let offsets = std::mem::replace(&mut self.offsets, first_offset(rows));
-        (OffsetBuffer::new(ScalarBuffer::from(offsets)), self.nulls.finish())
-    }
-}
 
 /// The values of one column, by type.
 enum Values {
@@ -208,7 +124,13 @@ impl Column {
                 }
             }
             Some(b'{' | b'[') => self.nested(cursor),
-            Some(b'-' | b'0'..=b'9') => self.scalar(cursor.number(), false, start),
+            Some(b'-' | b'0'..=b'9') => match &mut self.values {
+                Values::Int64(column) if let Some(value) = cursor.small_integer() => {
+                    column.push(value);
+                    Ok(())
+                }
+                _ => self.scalar(cursor.number(), false, start),
+            },
             Some(b't') => cursor.word("true").and_then(|()| self.scalar(b"true", false, start)),
             Some(b'f') => cursor.word("false").and_then(|()| self.scalar(b"false", false, start)),
             _ => Err(cursor.unexpected("a value")),

@@ -46,7 +46,7 @@ const fn marks(word: u64, byte: u8) -> u64 {
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     // Most texts end within a few words: a call into a vectorised search would cost more.
     let mut at = 0;
-    while at < 32 {
+    while at < 16 {
         let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
         let word = u64::from_le_bytes(*chunk);
         let found = marks(word, b'"') | marks(word, b'\\');
@@ -107,6 +107,15 @@ impl<'a> Cursor<'a> {
         if self.take(byte) { Ok(()) } else { Err(self.unexpected(&format!("`{}`", char::from(byte)))) }
     }
 
+    /// Takes these bytes if they are next, white space before them included.
+    #[inline]
+    pub fn take_token(&mut self, token: &[u8]) -> bool {
+        self.peek();
+        let is_next = self.line.get(self.at..).is_some_and(|rest| rest.starts_with(token));
+        self.at += if is_next { token.len() } else { 0 };
+        is_next
+    }
+
     /// The error for something else than `wanted`.
     #[must_use]
     pub fn unexpected(&self, wanted: &str) -> Problem {
@@ -161,6 +170,29 @@ impl<'a> Cursor<'a> {
             .count();
         self.at += len;
         rest.get(..len).unwrap_or_default()
+    }
+
+    /// Takes a whole number of up to 18 digits; takes nothing where the number has another form.
+    #[inline]
+    pub fn small_integer(&mut self) -> Option<i64> {
+        let rest = self.line.get(self.at..)?;
+        let sign = usize::from(rest.first() == Some(&b'-'));
+        let digits = rest.get(sign..)?;
+        let (mut value, mut len) = (0_i64, 0);
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            // Too many digits wrap around here and are refused below.
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            len += 1;
+        }
+        if len == 0 || len > 18 || matches!(digits.get(len), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += sign + len;
+        Some(if sign == 1 { -value } else { value })
     }
 
     /// Goes over one value of any kind.
@@ -259,6 +291,7 @@ fn unicode(escape: &[u8]) -> Result<(char, usize), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

@@ -165,6 +165,12 @@ fn separated(
 fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
+    // One pass without branches tells for most texts that there is nothing to escape.
+    if !text.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\')) {
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
     let mut plain = 0;
     for (position, byte) in text.iter().enumerate() {
         if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {

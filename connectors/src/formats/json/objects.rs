@@ -12,6 +12,19 @@ use super::cursor::{Cursor, Parsed, Problem, unescape};
 /// Keys whose order is remembered; later ones are looked up.
 const REMEMBERED: usize = 256;
 
+/// A key that stood at this position of an object.
+struct Remembered {
+    /// `"key":`, as it was written.
+    token: Box<[u8]>,
+    /// The member that it is, if one.
+    member: Option<usize>,
+    /// How often another key has stood here since.
+    misses: u8,
+}
+
+/// After so many misses a position's new key is remembered: lines of changing shape don't allocate at each key.
+const MISSES: u8 = 8;
+
 struct Member {
     name: Box<[u8]>,
     column: Column,
@@ -28,8 +41,8 @@ pub struct Object {
     rows: usize,
     /// Number of the current object.
     current: u64,
-    /// What the keys of the last objects were, in order: the key and the member that it is, if one.
-    order: Vec<(Box<[u8]>, Option<usize>)>,
+    /// What the keys of the last objects were, in order.
+    order: Vec<Remembered>,
 }
 
 impl Object {
@@ -62,10 +75,10 @@ impl Object {
         if !cursor.take(b'}') {
             let mut position = 0;
             loop {
-                let key = cursor.quoted()?;
-                let member =
-                    if key.escaped { self.find_escaped(key.raw) } else { self.find(position, key.raw) };
-                cursor.expect(b':')?;
+                let member = match self.order.get(position) {
+                    Some(remembered) if cursor.take_token(&remembered.token) => remembered.member,
+                    _ => self.look_up(position, cursor)?,
+                };
                 match member.and_then(|index| self.members.get_mut(index)) {
                     Some(member) => {
                         if member.set_by == self.current {
@@ -93,31 +106,30 @@ impl Object {
         Ok(())
     }
 
-    /// The member of the key at this position of the line.
-    #[inline]
-    fn find(&mut self, position: usize, key: &[u8]) -> Option<usize> {
-        match self.order.get(position) {
-            Some((remembered, member)) if **remembered == *key => *member,
-            _ => self.look_up(position, key),
-        }
-    }
-
+    /// Reads a key that isn't written as the remembered one at this position.
     #[cold]
-    fn look_up(&mut self, position: usize, key: &[u8]) -> Option<usize> {
-        let member = self.members.iter().position(|member| *member.name == *key);
-        if let Some(entry) = self.order.get_mut(position) {
-            *entry = (key.into(), member);
+    fn look_up(&mut self, position: usize, cursor: &mut Cursor<'_>) -> Parsed<Option<usize>> {
+        let at = cursor.position();
+        let quoted = cursor.quoted()?;
+        let named = |key: &[u8]| self.members.iter().position(|member| *member.name == *key);
+        let member = if quoted.escaped {
+            let mut key = Vec::with_capacity(quoted.raw.len());
+            unescape(quoted.raw, &mut key).map_err(|what| Problem { at, what: what.into() })?;
+            named(&key)
+        } else {
+            named(quoted.raw)
+        };
+        cursor.expect(b':')?;
+        let token = || [b"\"", quoted.raw, b"\":"].concat().into();
+        if let Some(remembered) = self.order.get_mut(position) {
+            remembered.misses += 1;
+            if remembered.misses >= MISSES {
+                *remembered = Remembered { token: token(), member, misses: 0 };
+            }
         } else if position == self.order.len() && position < REMEMBERED {
-            self.order.push((key.into(), member));
+            self.order.push(Remembered { token: token(), member, misses: 0 });
         }
-        member
-    }
-
-    #[cold]
-    fn find_escaped(&self, raw: &[u8]) -> Option<usize> {
-        let mut key = Vec::with_capacity(raw.len());
-        unescape(raw, &mut key).ok()?;
-        self.members.iter().position(|member| *member.name == *key)
+        Ok(member)
     }
 
     /// Nulls for the fields that the object lacks.

@@ -200,6 +200,26 @@ fn batches_follow_each_other() {
     }
 }
 
+#[test]
+fn lines_of_changing_shape_find_their_fields() {
+    let schema = schema(&[("a", DataType::Int64), ("b", DataType::Int64), ("ab", DataType::Int64)]);
+    let mut decoder = Decoder::new(schema, false, 4).unwrap();
+    for n in 0..100 {
+        let line = match n % 5 {
+            0 => format!(r#"{{"a":{n},"b":{n},"ab":{n}}}"#),
+            1 => format!(r#"{{"ab" : {n} , "b" :{n}, "a": {n}}}"#),
+            2 => format!(r#"{{"x":[{n}],"b":{n},"a":{n},"ab":{n}}}"#),
+            3 => format!(r#"{{"\u0061b":{n},"a":{n},"b":{n}}}"#),
+            _ => format!(r#"{{"a":{n}, "ab":{n}, "b":{n}, "":1}}"#),
+        };
+        decoder.line(line.as_bytes(), true).expect(&line);
+    }
+    let batch = decoder.finish().unwrap();
+    for column in batch.columns() {
+        assert_eq!(column.as_primitive::<Int64Type>().values().to_vec(), (0..100).collect::<Vec<_>>());
+    }
+}
+
 proptest! {
     #[test]
     fn cut_and_changed_lines_never_panic(cut in 0_usize..400, at in 0_usize..400, byte in any::<u8>()) {
