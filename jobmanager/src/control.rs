@@ -39,6 +39,7 @@ use weir_api::id::{JobId, LeaderEpoch, TaskManagerId};
 
 use self::event::{Action, Event, ManagerInfo, SessionId};
 use self::job::record::JobRecord;
+use self::job::status::JobStatus;
 use self::job::{Effect, Job, Limits, Version};
 use self::managers::Managers;
 use self::now::Now;
@@ -211,7 +212,10 @@ impl Core {
     pub fn cancel(&mut self, id: JobId, now: Now) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
         let mut effects = Vec::new();
-        self.jobs.get_mut(&id).ok_or_else(|| unknown(id))?.cancel(now, &mut effects)?;
+        let job = self.jobs.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let before = job.history().current();
+        job.cancel(now, &mut effects)?;
+        log_change(job, before);
         self.apply(id, effects, &mut actions);
         self.schedule(now, &mut actions);
         Ok(actions)
@@ -256,6 +260,7 @@ impl Core {
             actions.push(Action::Close(older, reason.to_owned()));
             self.lose(older, reason, now, actions);
         }
+        tracing::info!(task_manager = %info.id, slots = info.slots, address = info.data_address, "TaskManager registered");
         self.slots.add(info.id.clone(), info.slots);
         self.managers.add(session, info, now);
         let answer = messages::registered(self.settings.heartbeat_interval, self.settings.heartbeat_timeout);
@@ -265,6 +270,7 @@ impl Core {
     /// A TaskManager is gone.
     fn lose(&mut self, session: SessionId, why: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(id) = self.managers.remove(session) else { return };
+        tracing::warn!(task_manager = %id, why, "TaskManager lost");
         self.slots.remove(&id);
         for job in self.order.clone() {
             let random = self.random.random();
@@ -328,7 +334,9 @@ impl Core {
     ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let mut effects = Vec::new();
+        let before = job.history().current();
         act(job, &mut effects);
+        log_change(job, before);
         self.apply(id, effects, actions);
     }
 
@@ -391,6 +399,22 @@ impl Core {
     ) -> Option<Action> {
         let session = self.managers.session_of(receiver)?;
         Some(Action::Send(session, messages::message(self.epoch, messages::cancel(job, attempt))))
+    }
+}
+
+/// The one place that logs what becomes of jobs.
+fn log_change(job: &Job, before: JobStatus) {
+    let status = job.history().current();
+    if status == before {
+        return;
+    }
+    let (id, attempt, from, to) = (job.id(), job.attempt(), before.as_str(), status.as_str());
+    match (status, job.exceptions().root()) {
+        (JobStatus::Failing | JobStatus::Failed | JobStatus::Restarting, Some(root)) => {
+            let task = root.task.as_deref().unwrap_or_default();
+            tracing::warn!(job = %id, %attempt, from, to, code = root.code, cause = root.message, task, "job");
+        }
+        _ => tracing::info!(job = %id, %attempt, from, to, "job"),
     }
 }
 

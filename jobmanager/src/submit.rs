@@ -24,6 +24,7 @@ use weir_api::source::{Boundedness, Source};
 use weir_proto::v1::{DeployTasks, SlotPlacement, SplitAssignment, operator_spec::Kind};
 
 use self::planner::{Planned, Planner, Request};
+use crate::control::Core;
 use crate::control::event::Event;
 use crate::control::job::record::{JobRecord, JobSpec, Stage};
 use crate::metadata::{Metadata, encoding};
@@ -36,6 +37,10 @@ const CONCURRENT: usize = 4;
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most splits of a job.
 const MAX_SPLITS: usize = 1_000_000;
+/// The most jobs that haven't ended.
+const MAX_ACTIVE_JOBS: usize = 1_000;
+/// The longest name of a job.
+const MAX_NAME_BYTES: usize = 1_024;
 /// What an entry of a placement takes in a deployment: an id, an address, a slot.
 const PLACEMENT_BYTES: usize = 400;
 
@@ -82,6 +87,7 @@ impl Dispatcher {
     /// Makes a job; it is recorded when this answers.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _place = self.places.acquire().await.map_err(|_| Error::internal("submissions are closed"))?;
+        self.check_room().await?;
         let (planned, config) = self.plan(submission.clone()).await?;
         let graph = Arc::new(planned.graph);
         let sources = self.sources(&graph)?;
@@ -113,6 +119,17 @@ impl Dispatcher {
         tracing::info!(%job, name = record.spec.name, "job submitted");
         self.client.event(Event::Submitted { record, version }).await?;
         Ok(Submitted { job, warnings: planned.warnings })
+    }
+
+    async fn check_room(&self) -> Result<()> {
+        let active = |core: &Core, _| core.jobs().filter(|job| job.ended().is_none()).count();
+        if self.client.ask(active).await? >= MAX_ACTIVE_JOBS {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("{MAX_ACTIVE_JOBS} jobs are waiting or running; cancel some first"),
+            ));
+        }
+        Ok(())
     }
 
     /// Plans without running; the answer is for people.
@@ -148,6 +165,12 @@ impl Dispatcher {
         config.merge(&own);
         if submission.parallelism == Some(0) {
             return Err(Error::new(Code::InvalidArgument, "the parallelism 0 runs nothing; 1 is the least"));
+        }
+        if submission.name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("the job's name takes more than {MAX_NAME_BYTES} bytes"),
+            ));
         }
         let request = Request {
             sql: submission.sql,

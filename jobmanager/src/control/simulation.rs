@@ -396,7 +396,7 @@ fn simulate(seeds: std::ops::Range<u64>) -> Oracle {
 #[test]
 fn no_job_is_stuck_no_commit_doubled_no_slot_lost() {
     let seeds =
-        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000);
+        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
     let total = simulate(0..seeds);
     eprintln!("{total:?}");
     // The faults must have bitten: a simulation in which nothing happens proves nothing.

@@ -51,6 +51,7 @@ async fn submissions_that_cannot_be_are_refused_with_the_reason() {
         (json!({ "yaml": "sql: JOB 1 1\nnam: x\n" }), "line 2"),
         (json!({ "sql": "JOB 1 1", "config": { "rest.prot": "1" } }), "rest.port"),
         (json!({ "sql": "JOB p p", "parallelism": 0 }), "parallelism"),
+        (json!({ "sql": "JOB 1 1", "name": "x".repeat(2_000) }), "name"),
         (json!({ "sql": "JOB 77 1" }), "bytes"),
     ] {
         let (status, answer) = rest.post("/v1/jobs", &body).await;
