@@ -60,7 +60,13 @@ async fn a_job_runs_to_its_end_in_one_task_manager() {
     }
     assert!(sum(0, |metrics| metrics.num_bytes_out) >= 40_000 * 16);
     assert_eq!(session.metrics[&(1, 0)].current_input_watermark, Some(i64::MAX));
+    let start = Instant::now();
     worker.shutdown().await.unwrap();
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "nothing is left to wait for: {:?}",
+        start.elapsed()
+    );
     assert!(session.next().await.is_none(), "the stream is closed");
 }
 
