@@ -25,6 +25,22 @@ pub struct OptionDescription {
     pub description: &'static str,
 }
 
+/// Options that every table takes: the planner reads them.
+pub const PLANNER_OPTIONS: &[OptionDescription] = &[
+    OptionDescription {
+        key: "scan.parallelism",
+        required: false,
+        default: None,
+        description: "How many parallel subtasks read the table; without it, the job's parallelism.",
+    },
+    OptionDescription {
+        key: "sink.parallelism",
+        required: false,
+        default: None,
+        description: "How many parallel subtasks write the table; without it, that of what is written.",
+    },
+];
+
 /// A kind of table, named by the option `connector`.
 pub trait Connector: Send + Sync {
     /// The value of the option `connector`.
@@ -80,10 +96,11 @@ impl ConnectorRegistry {
     /// Refuses options that the connector doesn't take and misses those that it needs.
     pub fn check_options(&self, table: &TableSpec) -> Result<()> {
         let connector = self.get(&table.connector)?;
-        let options = connector.options();
+        let own = connector.options();
+        let options = || own.iter().chain(PLANNER_OPTIONS);
         for key in table.options.keys().filter(|key| *key != "connector") {
-            if !options.iter().any(|option| matches(option.key, key)) {
-                let hint = nearest(key, options.iter().map(|option| option.key))
+            if !options().any(|option| matches(option.key, key)) {
+                let hint = nearest(key, options().map(|option| option.key))
                     .map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
                 return Err(Error::new(
                     Code::TableOptions,
@@ -94,7 +111,7 @@ impl ConnectorRegistry {
                 ));
             }
         }
-        for option in options.iter().filter(|option| option.required) {
+        for option in own.iter().filter(|option| option.required) {
             if !table.options.contains_key(option.key) {
                 return Err(Error::new(
                     Code::TableOptions,

@@ -91,4 +91,10 @@ pub enum SourceEvent {
 pub trait SourceReader {
     /// The next event; `None` when all splits have ended. Cancel-safe. One poll does about one batch of work.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>>;
+
+    /// Whether splits are read one after the other. Then a split doesn't hold the watermark back before its first record: a folder
+    /// of a thousand files would otherwise have no watermark until the last one is open.
+    fn reads_in_turn(&self) -> bool {
+        false
+    }
 }

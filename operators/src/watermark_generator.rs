@@ -1,7 +1,7 @@
 //! A source's watermarks, from its table's watermark expression.
 //!
 //! Each split has the largest value seen in it; the output is the smallest of the splits that count. A split that has ended
-//! doesn't count, nor one that is idle. Invariant: the output never goes back. Pure: time comes in as a parameter.
+//! doesn't count, nor one that is idle, nor one whose turn has not come. Invariant: the output never goes back. Pure: time comes in as a parameter.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -33,6 +33,8 @@ struct Split {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
+    /// Its turn has not come.
+    Waiting,
     Active,
     Idle,
     Finished,
@@ -83,6 +85,13 @@ impl WatermarkGenerator {
         })
     }
 
+    /// The splits are read one after the other: each counts from its first record on.
+    #[must_use]
+    pub fn in_turn(mut self) -> Self {
+        self.splits.iter_mut().for_each(|split| split.state = State::Waiting);
+        self
+    }
+
     /// Records of one split have come.
     pub fn on_records(&mut self, split: usize, records: &RecordBatch, now_millis: i64) -> Result<()> {
         if records.num_rows() == 0 {
@@ -91,7 +100,7 @@ impl WatermarkGenerator {
         let largest = largest_millis(&self.expression.evaluate(records)?, &self.column)?;
         let split = self.split(split)?;
         split.last_record_millis = now_millis;
-        if split.state == State::Idle {
+        if matches!(split.state, State::Idle | State::Waiting) {
             split.state = State::Active;
         }
         // Null watermarks don't count, as in Flink.

@@ -81,6 +81,10 @@ impl SourceReader for ReadAhead {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
         self.receiver.poll_recv(context).map(|event| event.map(|(event, _permit)| event))
     }
+
+    fn reads_in_turn(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for ReadAhead {

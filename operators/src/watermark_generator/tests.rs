@@ -54,6 +54,20 @@ fn the_slowest_split_counts_and_nulls_and_old_records_do_not() {
 }
 
 #[test]
+fn splits_read_in_turn_count_from_their_first_record() {
+    let mut generator = generator(3, 0).in_turn();
+    assert_eq!(generator.poll(0), WatermarkChange::default());
+    generator.on_records(0, &records(&[Some(5)]), 0).unwrap();
+    assert_eq!(generator.poll(0), advanced(5), "splits 1 and 2 have not begun");
+    generator.on_finished(0).unwrap();
+    assert_eq!(generator.poll(0), WatermarkChange::default());
+    generator.on_records(1, &records(&[Some(3)]), 0).unwrap();
+    assert_eq!(generator.poll(0), WatermarkChange::default(), "it never goes back");
+    generator.on_records(1, &records(&[Some(8)]), 0).unwrap();
+    assert_eq!(generator.poll(0), advanced(8));
+}
+
+#[test]
 fn silent_and_finished_splits_do_not_hold_back() {
     let mut generator = generator(3, TIMEOUT);
     generator.on_records(0, &records(&[Some(50)]), 60).unwrap();

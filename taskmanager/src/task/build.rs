@@ -151,7 +151,12 @@ impl<'a> Site<'a> {
             clock: Arc::clone(clock),
             metrics: self.metrics.operator(0),
         };
-        Ok(Reader::new(source.reader(context, splits)?, generator.transpose()?, Arc::clone(clock)))
+        let reader = source.reader(context, splits)?;
+        let in_turn = |generator: WatermarkGenerator| {
+            if reader.reads_in_turn() { generator.in_turn() } else { generator }
+        };
+        let generator = generator.transpose()?.map(in_turn);
+        Ok(Reader::new(reader, generator, Arc::clone(clock)))
     }
 
     fn operator(
