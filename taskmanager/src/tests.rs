@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod faults;
+pub(crate) mod fixture;
 mod jobs;
 mod manager;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use weir_api::graph::Partitioning;
 
 use super::*;
-use crate::fixture::graph::{deployment, line, sink, source, union};
+use crate::tests::fixture::graph::{deployment, line, sink, source, union};
 
 const JOB: JobId = JobId::from_bytes([7; 16]);
 

@@ -102,7 +102,7 @@ mod tests {
     use weir_api::id::{Attempt, JobId, SubtaskIndex, VertexIndex};
 
     use super::*;
-    use crate::fixture::TestClock;
+    use crate::tests::fixture::TestClock;
 
     #[tokio::test]
     async fn what_no_message_can_carry_is_cut_or_fails() {

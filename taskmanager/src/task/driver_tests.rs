@@ -17,14 +17,14 @@ use weir_api::output::Output;
 use weir_api::{Batch, Error};
 
 use super::*;
-use crate::fixture::connector::{Collected, Collector, Counter, Fault};
-use crate::fixture::{TestClock, records, schema, values};
 use crate::network::{
     self, GateId, GateSpec, InputGate, Location, Network, PartitionId, PartitionSpec, ResultPartition, Source,
 };
 use crate::slot::{Ended, Launch, Slot};
 use crate::task::reader::Reader;
 use crate::task::tail::Exit;
+use crate::tests::fixture::connector::{Collected, Collector, Counter, Fault};
+use crate::tests::fixture::{TestClock, records, schema, values};
 
 const JOB: JobId = JobId::from_bytes([1; 16]);
 const OTHER: JobId = JobId::from_bytes([2; 16]);

@@ -9,10 +9,10 @@ use weir_api::id::{Attempt, JobId, SubtaskIndex, VertexIndex};
 use weir_api::watermark::Watermark;
 
 use super::*;
-use crate::fixture::{records, schema, values};
 use crate::network::{
     GateId, GateSpec, Handle, Location, Network, Options, PartitionId, PartitionSpec, ResultPartition, Source,
 };
+use crate::tests::fixture::{records, schema, values};
 
 /// Two inputs, each fed by two producers, numbered `edge * 2 + subtask`.
 async fn inlet() -> (Handle, Vec<ResultPartition>, Inlet) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use weir_proto::v1::WatermarkSpec;
 
 use super::*;
-use crate::fixture::{records, schema, values};
+use crate::tests::fixture::{records, schema, values};
 
 /// What a script's reader brings, and whether it then has nothing for once.
 enum Event {

@@ -9,9 +9,9 @@ use weir_proto::v1::{DeployTasks, TaskState, job_manager_message};
 
 use super::manager::{JobManager, PATIENCE};
 use crate::TaskManager;
-use crate::fixture::TestClock;
-use crate::fixture::connector::TestConnector;
-use crate::fixture::graph::{deployment, line, sink, source, union};
+use crate::tests::fixture::TestClock;
+use crate::tests::fixture::connector::TestConnector;
+use crate::tests::fixture::graph::{deployment, line, sink, source, union};
 
 /// A job that never ends, whatever it is given: `fault` at the source, or a sink that is never ready.
 fn endless(source_options: &[(&str, &str)], sink_options: &[(&str, &str)]) -> JobGraph {

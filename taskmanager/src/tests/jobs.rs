@@ -9,8 +9,8 @@ use weir_api::graph::{JobGraph, Partitioning};
 use weir_proto::v1::TaskState;
 
 use super::manager::JobManager;
-use crate::fixture::connector::TestConnector;
-use crate::fixture::graph::{deployment, line, sink, source, union};
+use crate::tests::fixture::connector::TestConnector;
+use crate::tests::fixture::graph::{deployment, line, sink, source, union};
 
 const LIFE: [TaskState; 4] =
     [TaskState::Deploying, TaskState::Initializing, TaskState::Running, TaskState::Finished];

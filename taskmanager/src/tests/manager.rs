@@ -15,8 +15,8 @@ use weir_proto::v1::{
     TaskManagerMessage, TaskState, TaskStateChanged, job_manager_message, task_manager_message,
 };
 
-use crate::fixture::TestClock;
-use crate::fixture::connector::TestConnector;
+use crate::tests::fixture::TestClock;
+use crate::tests::fixture::connector::TestConnector;
 use crate::{Handle, Options, TaskManager};
 
 /// How long a test waits for what must come.
