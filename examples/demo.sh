@@ -62,7 +62,7 @@ while [ "$rounds" = 0 ] || [ "$round" -lt "$rounds" ]; do
         sleep 1
         details=$(curl -fs "http://$rest/jobs/$job")
         state=$(grep -o '"state":"[A-Z]*"' <<<"$details" | head -n 1 | cut -d'"' -f4)
-        records=$(number "$details" write-records)
+        records=$(number "$details" read-records)
         alerts=$(cat "$work"/taskmanager-*.out | grep -c ALERT || true)
         printf 'demo: %s %9d transactions read, %7d/s, %5d alerts\n' \
             "$state" "${records:-0}" "$((${records:-0} > before ? ${records:-0} - before : 0))" "$alerts"

@@ -143,6 +143,17 @@ impl Cluster {
             .filter_map(|vertex| vertex["metrics"][metric].as_u64())
             .sum()
     }
+
+    /// The sum of one of Flink's task metrics over all subtasks of a job.
+    pub fn subtask_metric(&self, job: &str, metric: &str) -> u64 {
+        let details = self.get(&format!("/jobs/{job}"));
+        let of_vertex = |vertex: &Value| {
+            let id = vertex["id"].as_str().expect("an id");
+            let answer = self.get(&format!("/jobs/{job}/vertices/{id}/subtasks/metrics?get={metric}&agg=sum"));
+            answer[0]["sum"].as_f64().unwrap_or(0.0) as u64
+        };
+        details["vertices"].as_array().expect("vertices").iter().map(of_vertex).sum()
+    }
 }
 
 /// A path as it stands in SQL.

@@ -81,7 +81,7 @@ fn sql_in_the_documents_runs() {
                 example.place,
                 cluster.get(&format!("/jobs/{job}/exceptions"))
             );
-            state == "FINISHED" || (state == "RUNNING" && cluster.vertex_metric(&job, "write-records") > 0)
+            state == "FINISHED" || (state == "RUNNING" && cluster.vertex_metric(&job, "read-records") > 0)
         });
         if cluster.state(&job) == "RUNNING" {
             cluster.cancel(&job);

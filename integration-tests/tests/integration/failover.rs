@@ -36,7 +36,7 @@ fn a_killed_taskmanager_costs_a_restart_and_nothing_else() {
         + "INSERT INTO counts SELECT auction, window_end, COUNT(*), SUM(price)
            FROM TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '1' SECOND) GROUP BY auction, window_start, window_end";
     let job = cluster.submit(&sql, 2).expect("the job is accepted");
-    cluster.wait_until("records flow", LIMIT, || cluster.vertex_metric(&job, "write-records") > 20_000);
+    cluster.wait_until("records flow", LIMIT, || cluster.vertex_metric(&job, "read-records") > 20_000);
 
     let details = cluster.get(&format!("/jobs/{job}"));
     let vertex = details["vertices"][0]["id"].as_str().expect("a vertex");

@@ -66,7 +66,7 @@ fn delays_per_origin_equal_duckdb() {
         &format!("FROM read_parquet('{}/*.parquet')", output.path().display()),
     );
     assert!(rows > 500_000, "{rows} rows");
-    assert_eq!(cluster.vertex_metric(&job, "late-records-dropped"), 0);
+    assert_eq!(cluster.subtask_metric(&job, "numLateRecordsDropped"), 0);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn late_flights_are_dropped_and_counted_exactly() {
         &format!("FROM read_parquet('{}/*.parquet')", output.path().display()),
     );
     // A row is late when none of its windows is open any more.
-    let late = cluster.vertex_metric(&job, "late-records-dropped");
+    let late = cluster.subtask_metric(&job, "numLateRecordsDropped");
     assert!(late > 0, "the delay is chosen so that some are late");
     judge::assert_same(
         "late flights",

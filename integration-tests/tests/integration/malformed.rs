@@ -59,12 +59,12 @@ fn garbage_on_every_port_hurts_nobody() {
             + &table("nothing", "auction BIGINT", "'connector' = 'blackhole', 'sink.parallelism' = '2'")
             + "INSERT INTO nothing SELECT bid.auction FROM events WHERE event_type = 2";
     let job = cluster.submit(&sql, 4).expect("the job is accepted");
-    cluster.wait_until("records flow", LIMIT, || cluster.vertex_metric(&job, "write-records") > 0);
+    cluster.wait_until("records flow", LIMIT, || cluster.vertex_metric(&job, "read-records") > 0);
 
     let mut addresses = vec![cluster.rest.trim_start_matches("http://").to_owned(), cluster.rpc().to_owned()];
     let taskmanagers = cluster.get("/taskmanagers");
     for taskmanager in taskmanagers["taskmanagers"].as_array().expect("a list") {
-        addresses.push(taskmanager["dataAddress"].as_str().expect("an address").to_owned());
+        addresses.push(taskmanager["path"].as_str().expect("an address").to_owned());
         addresses.push(taskmanager["metricsAddress"].as_str().expect("an address").to_owned());
     }
     let before: Vec<u64> = cluster.processes().map(|process| process.resident_bytes()).collect();
