@@ -12,8 +12,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running cluster; its processes end with it.
 pub struct Cluster {
-    pub jobmanager: Process,
+    // Dropped first, so that their loss of the JobManager isn't logged.
     pub taskmanagers: Vec<Process>,
+    pub jobmanager: Process,
     pub rest: String,
     rpc: String,
     next: usize,
