@@ -71,7 +71,7 @@ pub(super) fn fits_precision(value: i128, precision: u8) -> bool {
 
 impl Summable for Decimal128Type {
     fn add(a: i128, b: i128) -> i128 {
-        // In range until it has overflown: twice 38 digits fit 128 bits only once.
+        // An overflown sum stays so: what is added later can't bring it back.
         if a == OVERFLOWN || b == OVERFLOWN {
             return OVERFLOWN;
         }

@@ -81,9 +81,9 @@ fn check(batches: &[Vec<ArrayRef>]) {
             let rows = columns[0].len();
             groups.intern(columns, rows, &mut ids).unwrap();
             assert_eq!(ids.len(), rows);
-            for row in 0..rows {
+            for (row, id) in ids.iter().enumerate() {
                 let next = expected.len() as u32;
-                assert_eq!(ids[row], *expected.entry(text(columns, row)).or_insert(next), "{types:?}");
+                assert_eq!(*id, *expected.entry(text(columns, row)).or_insert(next), "{types:?}");
             }
         }
         assert_eq!(groups.len(), expected.len());

@@ -25,6 +25,9 @@ const PANES: &str = "panes";
 const DISTINCT: &str = "distinct.";
 const FIRED: &str = "fired";
 
+/// The rows of one pane in an imported batch: which, their keys, and the columns after the pane's.
+type Imported = (Part, Vec<ArrayRef>, Vec<ArrayRef>);
+
 impl KeyedState for WindowAggregate {
     fn export(&self, range: KeyGroupRange) -> Result<Vec<StateTable>> {
         if self.firing.is_some() {
@@ -169,8 +172,8 @@ impl WindowAggregate {
         Ok(())
     }
 
-    /// The rows of each pane: keys, and the columns after the pane's.
-    fn imported(&self, batch: &RecordBatch) -> Result<Vec<(Part, Vec<ArrayRef>, Vec<ArrayRef>)>> {
+    /// The rows of each pane in an imported batch.
+    fn imported(&self, batch: &RecordBatch) -> Result<Vec<Imported>> {
         let keys = self.plan.key_types.len();
         let ends = pane_bounds(batch.column(1 + keys), PANE_COLUMN)?;
         let starts = pane_bounds(batch.column(2 + keys), PANE_START_COLUMN)?;

@@ -227,13 +227,13 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// Merges about [`TARGET_ROWS`] groups or distinct values; `true` when all of `source` is in `target`.
+    /// Merges up to [`TARGET_ROWS`] groups or distinct values and says how many; 0 when all of `source` is in `target`.
     pub(super) fn step(
         &mut self,
         source: &PaneTable,
         target: &mut PaneTable,
         scratch: &mut Scratch,
-    ) -> Result<bool> {
+    ) -> Result<usize> {
         let next = self.mapping.len();
         if next < source.len() {
             let groups = next..(next + TARGET_ROWS).min(source.len());
@@ -244,7 +244,7 @@ impl Merging {
             } else {
                 self.mapping.extend_from_slice(&scratch.ids);
             }
-            return Ok(false);
+            return Ok(groups.len());
         }
         while self.call < source.calls.len() {
             let Some(distinct) = source.distinct(self.call).filter(|distinct| self.pair < distinct.len())
@@ -254,13 +254,14 @@ impl Merging {
                 continue;
             };
             let pairs = self.pair..(self.pair + TARGET_ROWS).min(distinct.len());
+            let count = pairs.len();
             self.pair = pairs.end;
             let (groups, values) = distinct.pairs(pairs)?;
             let groups = groups.as_primitive::<UInt32Type>().values();
             let ids: Vec<u32> = groups.iter().map(|&group| self.mapping[group as usize]).collect();
             target.merge_distinct(self.call, &values, &ids)?;
-            return Ok(false);
+            return Ok(count);
         }
-        Ok(true)
+        Ok(0)
     }
 }

@@ -31,6 +31,9 @@ use crate::window::{Pane, Windows};
 /// The most batches that one call merges or emits.
 pub(super) const STEPS: usize = 16;
 
+/// What a step costs beside its rows, in rows.
+const STEP_ROWS: usize = 64;
+
 /// See the module.
 pub(super) struct WindowAggregate {
     pub(super) plan: Plan,
@@ -151,7 +154,8 @@ impl WindowAggregate {
 
     /// Fires all windows that are due at `target`.
     fn advance(&mut self, out: &mut Output) -> Result<Progress> {
-        for _ in 0..STEPS {
+        let mut budget = STEPS * TARGET_ROWS;
+        while budget > 0 {
             if self.firing.is_none() {
                 match self.next_due() {
                     Some(due) => self.firing = Some(self.start(due)?),
@@ -166,7 +170,9 @@ impl WindowAggregate {
                 return Ok(Progress::NeedRoom);
             }
             if let Some(firing) = self.firing.take() {
-                self.firing = self.step(firing, out)?;
+                let (firing, rows) = self.step(firing, out)?;
+                self.firing = firing;
+                budget = budget.saturating_sub(rows + STEP_ROWS);
             }
         }
         Ok(Progress::Yield)
@@ -199,19 +205,24 @@ impl WindowAggregate {
         Ok(Firing::Merging { due, sources, merging: Merging::default(), target })
     }
 
-    fn step(&mut self, firing: Firing, out: &mut Output) -> Result<Option<Firing>> {
+    /// What is left of the firing, and how many groups were merged or emitted.
+    fn step(&mut self, firing: Firing, out: &mut Output) -> Result<(Option<Firing>, usize)> {
         match firing {
             Firing::Merging { due, mut sources, mut merging, mut target } => {
                 let Some(source) = sources.last().and_then(|&pane| self.panes.get(pane)) else {
                     let bytes = self.panes.bytes() + target.size_bytes();
                     check_limit(&self.plan.name, bytes, self.context.limit_bytes)?;
-                    return Ok(Some(Firing::Emitting { due, table: Source::Merged(target), position: 0 }));
+                    return Ok((
+                        Some(Firing::Emitting { due, table: Source::Merged(target), position: 0 }),
+                        0,
+                    ));
                 };
-                if merging.step(source, &mut target, &mut self.scratch)? {
+                let rows = merging.step(source, &mut target, &mut self.scratch)?;
+                if rows == 0 {
                     sources.pop();
                     merging = Merging::default();
                 }
-                Ok(Some(Firing::Merging { due, sources, merging, target }))
+                Ok((Some(Firing::Merging { due, sources, merging, target }), rows))
             }
             Firing::Emitting { due, table, position } => {
                 let source = match &table {
@@ -223,13 +234,13 @@ impl WindowAggregate {
                 let end = (position + TARGET_ROWS).min(source.len());
                 out.push(self.results(due, source, position..end)?.into());
                 if end < source.len() {
-                    return Ok(Some(Firing::Emitting { due, table, position: end }));
+                    return Ok((Some(Firing::Emitting { due, table, position: end }), end - position));
                 }
                 if let Source::Merged(table) = table {
                     self.panes.recycle(table);
                 }
                 self.finish_window(due);
-                Ok(None)
+                Ok((None, end - position))
             }
         }
     }

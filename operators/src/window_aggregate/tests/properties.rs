@@ -191,7 +191,7 @@ fn run_two_phases(spec: &WindowAggregateSpec, events: &[Event], globals: u32) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn one_phase_agrees_with_the_model(

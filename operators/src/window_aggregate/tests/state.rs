@@ -102,7 +102,7 @@ fn run(spec: &WindowAggregateSpec, steps: &[Step]) -> (Vec<Vec<String>>, Vec<Vec
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn rescaling_changes_nothing(
