@@ -17,6 +17,7 @@ pub mod nexmark;
 pub mod options;
 pub mod print;
 pub mod random;
+pub mod reference;
 pub mod types;
 
 #[cfg(test)]
