@@ -64,6 +64,8 @@ struct Site<'a> {
     metrics: &'a Arc<TaskMetrics>,
     environment: &'a Environment,
     state_limit_bytes: u64,
+    /// The session's, in which expressions tell the hour of a moment.
+    time_zone: &'a str,
 }
 
 impl Blueprint {
@@ -75,7 +77,16 @@ impl Blueprint {
         let pairs = graph.config().iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let (config, _) = Configuration::from_pairs(pairs)?;
         let state_limit_bytes = config.get(&options::STATE_LIMIT).0;
-        let site = Site { id, vertex, graph: &graph, metrics: &metrics, environment, state_limit_bytes };
+        let time_zone = config.get(&options::LOCAL_TIME_ZONE);
+        let site = Site {
+            id,
+            vertex,
+            graph: &graph,
+            metrics: &metrics,
+            environment,
+            state_limit_bytes,
+            time_zone: &time_zone,
+        };
         let (head, exit, operators) = site.split_chain()?;
         let mut input = site.input_schema();
         let head = match head {
@@ -137,10 +148,11 @@ impl<'a> Site<'a> {
         let Environment { registry, clock, io, read_ahead_bytes } = self.environment;
         let source = registry.source(table(node, spec.table.as_ref())?)?;
         let projected_schema = schema::decode(&spec.projected_schema)?;
+        let (zone, now) = (Some(self.time_zone), clock.unix_millis());
         let generator = spec
             .watermark
             .as_ref()
-            .map(|spec| WatermarkGenerator::new(spec, &projected_schema, splits.len(), clock.unix_millis()));
+            .map(|spec| WatermarkGenerator::new_in_zone(spec, &projected_schema, splits.len(), now, zone));
         let context = ReaderContext {
             projected_schema: Arc::clone(&projected_schema),
             filters: spec.filters.clone(),
@@ -165,7 +177,7 @@ impl<'a> Site<'a> {
         node: &OperatorNode,
         input: Option<SchemaRef>,
     ) -> Result<Box<dyn Operator>> {
-        let mut operator = weir_operators::create(node, input)?;
+        let mut operator = weir_operators::create_in_zone(node, input, Some(self.time_zone))?;
         let context = OperatorContext {
             uid: node.uid.clone(),
             subtask: self.id.subtask.0,
