@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Weir: a distributed dataflow engine for event time, windows and SQL.
 #[derive(Parser, Debug)]
 #[command(name = "weir", version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Start here: `weir local` in one terminal, `weir run examples/fraud-detection.sql` in another.\n\
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the job failed, 4 the job was cancelled.")]
+#[command(
+    after_help = "Start here: `weir local` in one terminal, `weir run examples/fraud-detection.sql` in another.\n\
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the job failed, 4 the job was cancelled."
+)]
 pub struct Cli {
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
@@ -85,7 +87,13 @@ pub struct LocalArgs {
 #[derive(Args, Debug, Clone)]
 pub struct ClientArgs {
     /// The JobManager's REST address.
-    #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT", env = "WEIR_JOBMANAGER", default_value = "localhost:8081")]
+    #[arg(
+        short = 'm',
+        long = "jobmanager",
+        value_name = "HOST:PORT",
+        env = "WEIR_JOBMANAGER",
+        default_value = "localhost:8081"
+    )]
     pub jobmanager: String,
 }
 
@@ -193,7 +201,17 @@ mod tests {
 
     #[test]
     fn flinks_forms_are_understood() {
-        let cli = Cli::parse_from(["weir", "run", "-d", "-p", "3", "-Dpipeline.name=a=b", "-m", "jm:8081", "job.sql"]);
+        let cli = Cli::parse_from([
+            "weir",
+            "run",
+            "-d",
+            "-p",
+            "3",
+            "-Dpipeline.name=a=b",
+            "-m",
+            "jm:8081",
+            "job.sql",
+        ]);
         let Verb::Run(run) = cli.verb else { panic!("run was asked for") };
         assert!(run.detached);
         assert_eq!(run.job.parallelism, Some(3));

@@ -29,11 +29,6 @@ impl Client {
         Self { agent, base }
     }
 
-    /// The service's URL.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// `GET path`.
     pub fn get(&self, path: &str) -> Result<Value> {
         let url = format!("{}{path}", self.base);
@@ -60,20 +55,25 @@ impl Client {
         let mut answer = answer.map_err(|error| {
             Error::new(
                 Code::NotFound,
-                format!("no JobManager answers at {}: start one with `weir local`, or name it with -m", self.base),
+                format!(
+                    "no JobManager answers at {}: start one with `weir local`, or name it with -m",
+                    self.base
+                ),
             )
             .with_source(error)
         })?;
         let status = answer.status();
-        let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(|error| {
-            Error::new(Code::Io, format!("the answer of {url} can't be read")).with_source(error)
-        })?;
+        let text =
+            answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(|error| {
+                Error::new(Code::Io, format!("the answer of {url} can't be read")).with_source(error)
+            })?;
         if status.is_success() {
             if text.is_empty() {
                 return Ok(Value::Null);
             }
-            return serde_json::from_str(&text)
-                .map_err(|error| Error::new(Code::Io, format!("{url} doesn't answer in JSON")).with_source(error));
+            return serde_json::from_str(&text).map_err(|error| {
+                Error::new(Code::Io, format!("{url} doesn't answer in JSON")).with_source(error)
+            });
         }
         let errors = serde_json::from_str::<Value>(&text).ok().and_then(|body| {
             let errors = body.get("errors")?.as_array()?;
@@ -98,7 +98,10 @@ impl Client {
             .collect();
         match ids.as_slice() {
             [id] => Ok((*id).to_owned()),
-            [] => Err(Error::new(Code::UnknownJob, format!("no job's id starts with '{prefix}'; see `weir list --all`"))),
+            [] => Err(Error::new(
+                Code::UnknownJob,
+                format!("no job's id starts with '{prefix}'; see `weir list --all`"),
+            )),
             several => Err(Error::new(
                 Code::UnknownJob,
                 format!("{} jobs' ids start with '{prefix}': {}", several.len(), several.join(", ")),

@@ -11,7 +11,8 @@ pub fn load(arguments: &ConfigArgs) -> Result<Configuration> {
     if let Some(folder) = &arguments.config_dir {
         let file = folder.join("config.yaml");
         let text = std::fs::read_to_string(&file).map_err(|error| {
-            Error::new(Code::NotFound, format!("the configuration {} can't be read", file.display())).with_source(error)
+            Error::new(Code::NotFound, format!("the configuration {} can't be read", file.display()))
+                .with_source(error)
         })?;
         let (read, warnings) =
             Configuration::from_yaml(&text).map_err(|error| error.context(file.display()))?;

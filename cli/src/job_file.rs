@@ -38,13 +38,18 @@ fn stem(file: &Path) -> Option<String> {
 
 fn read(file: &Path) -> Result<String> {
     let failed = |error: std::io::Error| {
-        Error::new(Code::NotFound, format!("the job file {} can't be read", file.display())).with_source(error)
+        Error::new(Code::NotFound, format!("the job file {} can't be read", file.display()))
+            .with_source(error)
     };
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
     } else {
-        std::fs::File::open(file).map_err(failed)?.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        std::fs::File::open(file)
+            .map_err(failed)?
+            .take(MAX_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(failed)?;
     }
     if text.len() as u64 > MAX_BYTES {
         return Err(Error::new(

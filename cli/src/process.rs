@@ -82,7 +82,9 @@ pub fn run_local(arguments: &RunArgs, format: Format) -> Result<ExitCode> {
         ));
     }
     let mut configuration = Configuration::default();
-    for (key, value) in [("rest.port", "0"), ("jobmanager.rpc.port", "0"), ("metrics.reporter.prom.port", "0")] {
+    for (key, value) in
+        [("rest.port", "0"), ("jobmanager.rpc.port", "0"), ("metrics.reporter.prom.port", "0")]
+    {
         configuration.set(key, value)?;
     }
     let runtime = runtime()?;

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p weir-connectors --bench generate [MILLIONS]`; each figure is the best of three, by the thread's CPU time
 //! where Linux tells it, so that a busy machine doesn't matter much. The allocator is the shipped binary's.
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::expect_used, reason = "a benchmark")]
 
 use std::collections::HashMap;

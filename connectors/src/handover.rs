@@ -184,7 +184,6 @@ impl<D: Destination> Drop for Handover<D> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, channel};

@@ -160,7 +160,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use super::*;
 
     const DESCRIPTIONS: &[OptionDescription] =

@@ -1,5 +1,5 @@
 //! What tests of readers and writers need: a runtime, a clock, contexts, and loops that poll to the end.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::collections::HashMap;
 use std::future::poll_fn;

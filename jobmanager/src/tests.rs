@@ -1,5 +1,5 @@
 //! The whole JobManager in one process: real gRPC, real HTTP, fake TaskManagers, fake connectors, a planner without SQL.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 mod client;
 mod connector;

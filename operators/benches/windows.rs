@@ -1,5 +1,6 @@
 //! Nanoseconds of CPU per row of windowed aggregation over bids in the shape of Nexmark's: half of them on hot auctions, in order of
 //! time. Run with `cargo bench -p weir-operators`, or with a filter: `... -- hop`.
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 use std::error::Error;
 use std::sync::{Arc, LazyLock};

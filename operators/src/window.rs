@@ -182,7 +182,6 @@ pub(crate) fn check_bounds(ends: &[i64]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use proptest::prelude::*;
 

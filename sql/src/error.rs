@@ -147,7 +147,6 @@ fn excerpt(text: &str, position: Position) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
 

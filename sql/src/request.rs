@@ -1,6 +1,6 @@
 //! A text of SQL in, a job or its explanation out.
 //!
-//! Decides which statements of a text count for what: all its INSERTs are one job; its declarations are seen by the statements
+//! Decides which statements of a text count for what: all its INSERTs and SELECTs are one job; its declarations are seen by the statements
 //! behind them. Invariant: neither call panics or recurses beyond its stack, whatever the text; every error has the
 //! line that it speaks of. Knows nothing of how a query is parsed or planned.
 
@@ -16,6 +16,7 @@ use crate::catalog::{Deferred, Session};
 use crate::deep::with_deep_stack;
 use crate::error::{SqlError, SqlResult};
 use crate::parser;
+use crate::planner::Output;
 use crate::statement::{Explain, ExplainTarget, Insert, Position, Statement};
 use crate::{explain as explaining, planner};
 
@@ -43,7 +44,7 @@ pub struct Planned {
     pub warnings: Vec<String>,
 }
 
-/// Plans all INSERTs of a text as one job; a text without one is refused.
+/// Plans all INSERTs and SELECTs of a text as one job; a text without any is refused.
 pub fn plan(request: PlanRequest<'_>) -> Result<Planned> {
     with_deep_stack(|| {
         let planned = plan_text(&request);
@@ -62,31 +63,46 @@ pub fn explain(request: PlanRequest<'_>) -> Result<String> {
 fn plan_text(request: &PlanRequest<'_>) -> SqlResult<Planned> {
     let script = Script::read(request)?;
     let mut warnings = script.warnings;
-    let mut inserts = Vec::new();
-    for deferred in script.deferred {
-        match deferred {
-            Deferred::Inserts(more) => inserts.extend(more),
-            Deferred::Explain(explain) => {
-                warnings.push(format!("{}: EXPLAIN has no effect in a job", explain.position));
-            }
-            Deferred::Query(query) => {
-                let message = "a SELECT alone has no table to write its rows to: CREATE TABLE … WITH ('connector' = 'print') \
-                               and INSERT INTO it";
-                return Err(SqlError::unsupported(query.position, message));
-            }
+    for deferred in &script.deferred {
+        if let Deferred::Explain(explain) = deferred {
+            warnings.push(format!("{}: EXPLAIN has no effect in a job", explain.position));
         }
     }
-    let Some(first) = inserts.first().map(|insert| insert.position) else {
-        let message = "there is no INSERT INTO in the text, so there is nothing to run";
+    let outputs = outputs_of(&script.deferred);
+    let Some(first) = outputs.first() else {
+        let message = "there is no INSERT INTO or SELECT in the text, so there is nothing to run";
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
     };
+    let first = match first {
+        Output::Insert(insert) => insert.position,
+        Output::Print { query, .. } => query.position,
+    };
     let graph =
-        planner::plan_job(&inserts, &script.session, &script.base).map_err(|error| match error.code() {
+        planner::plan_job(&outputs, &script.session, &script.base).map_err(|error| match error.code() {
             // Of the whole job, wherever its keys were set.
             Code::InvalidConfiguration => error,
             _ => error.or_at(first),
         })?;
     Ok(Planned { graph, warnings })
+}
+
+/// What runs, in the order of the text; SELECTs are told apart in what they print where there are several.
+fn outputs_of(deferred: &[Deferred]) -> Vec<Output<'_>> {
+    let queries = deferred.iter().filter(|deferred| matches!(deferred, Deferred::Query(_))).count();
+    let mut outputs = Vec::new();
+    let mut number = 0;
+    for deferred in deferred {
+        match deferred {
+            Deferred::Inserts(inserts) => outputs.extend(inserts.iter().map(Output::Insert)),
+            Deferred::Query(query) => {
+                number += 1;
+                let identifier = (queries > 1).then(|| format!("query-{number}"));
+                outputs.push(Output::Print { query, identifier });
+            }
+            Deferred::Explain(_) => {}
+        }
+    }
+    outputs
 }
 
 fn explain_text(request: &PlanRequest<'_>) -> SqlResult<String> {

@@ -1,5 +1,4 @@
 //! Whole TaskManagers against a small JobManager of the tests' own, over gRPC on loopback.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod faults;
 pub(crate) mod fixture;

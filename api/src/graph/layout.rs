@@ -56,19 +56,25 @@ pub fn aggregate_result_type(function: Function, argument: Option<&DataType>) ->
         Err(Error::new(Code::SqlType, format!("{} of {argument} isn't supported", function.as_str_name())))
     };
     match (function, argument) {
-        (Function::Unspecified, _) => Err(Error::new(Code::MalformedMessage, "an aggregate without a function")),
+        (Function::Unspecified, _) => {
+            Err(Error::new(Code::MalformedMessage, "an aggregate without a function"))
+        }
         (Function::Count, _) => Ok(DataType::Int64),
         (_, None) => Err(Error::new(Code::SqlType, format!("{} needs an argument", function.as_str_name()))),
         (Function::Min | Function::Max, Some(argument)) => match argument {
             DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Ok(argument.clone()),
             DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => Ok(argument.clone()),
-            DataType::Utf8 | DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(_, _) => Ok(argument.clone()),
+            DataType::Utf8 | DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(_, _) => {
+                Ok(argument.clone())
+            }
             other => unsupported(other),
         },
         (Function::Sum | Function::Avg, Some(argument)) => match argument {
             DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Ok(argument.clone()),
             DataType::Float32 | DataType::Float64 => Ok(argument.clone()),
-            DataType::Decimal128(_, scale) if function == Function::Avg => Ok(DataType::Decimal128(38, (*scale).max(6))),
+            DataType::Decimal128(_, scale) if function == Function::Avg => {
+                Ok(DataType::Decimal128(38, (*scale).max(6)))
+            }
             DataType::Decimal128(_, scale) => Ok(DataType::Decimal128(38, *scale)),
             other => unsupported(other),
         },

@@ -1,5 +1,4 @@
 //! Kinds, types and repeatability.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

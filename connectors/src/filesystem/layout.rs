@@ -35,7 +35,6 @@ pub fn part_name(job: JobId, attempt: Attempt, uid: &str, subtask: u32, n: u32, 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use super::*;
 
     #[test]

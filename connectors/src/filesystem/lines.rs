@@ -158,7 +158,6 @@ impl<R: Read + Seek> Lines<R> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::io::Cursor;
 
     use proptest::prelude::*;

@@ -108,7 +108,6 @@ fn visit(path: &Path, depth: usize, files: &mut Vec<Listed>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -1,5 +1,4 @@
 //! Files as tables: there and back in both formats, malformed lines, types, commits and aborts.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::Path;

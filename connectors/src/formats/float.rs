@@ -92,7 +92,6 @@ fn place_point(out: &mut Vec<u8>, digits: impl Iterator<Item = u8>, count: usize
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

@@ -121,7 +121,6 @@ fn write_items(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
     use arrow::array::{

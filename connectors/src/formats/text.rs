@@ -201,7 +201,6 @@ pub fn write_java_time(out: &mut Vec<u8>, seconds: u32, nanos: u32) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

@@ -223,7 +223,6 @@ fn check_type(table: &str, column: &str, data_type: &DataType, by: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use super::*;
 
     #[test]

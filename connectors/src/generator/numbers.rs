@@ -96,7 +96,6 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

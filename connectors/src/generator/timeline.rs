@@ -93,7 +93,6 @@ fn scaled(n: u64, rate: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

@@ -211,7 +211,6 @@ fn base_time(options: &Options<'_>) -> Result<BaseTime> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use super::*;
 
     fn settings(options: &[(&str, &str)]) -> Result<Settings> {

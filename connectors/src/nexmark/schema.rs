@@ -108,7 +108,6 @@ fn check_fields(table: &str, within: &str, declared: &Fields, known: &Fields) ->
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use super::*;
 
     #[test]

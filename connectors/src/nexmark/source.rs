@@ -1,4 +1,5 @@
 //! The source: splits, filters on `event_type`, and the generator that puts the wanted columns together.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The generator as a whole: same events at any parallelism, proportions, projections, filters, pacing.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! A cluster of real processes: one JobManager, some TaskManagers.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -150,7 +151,8 @@ impl Cluster {
         let details = self.get(&format!("/jobs/{job}"));
         let of_vertex = |vertex: &Value| {
             let id = vertex["id"].as_str().expect("an id");
-            let answer = self.get(&format!("/jobs/{job}/vertices/{id}/subtasks/metrics?get={metric}&agg=sum"));
+            let answer =
+                self.get(&format!("/jobs/{job}/vertices/{id}/subtasks/metrics?get={metric}&agg=sum"));
             answer[0]["sum"].as_f64().unwrap_or(0.0) as u64
         };
         details["vertices"].as_array().expect("vertices").iter().map(of_vertex).sum()

@@ -44,7 +44,7 @@ fn attack(address: &str, seed: u64) {
         // The other side may hang up at any byte.
         let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
         let _ = stream.write_all(&bytes);
-        if random.next() % 64 == 0 {
+        if random.next().is_multiple_of(64) {
             let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
             let _ = stream.read(&mut [0; 256]);
         }

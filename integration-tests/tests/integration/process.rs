@@ -2,6 +2,7 @@
 //!
 //! They are started through `setpriv --pdeathsig KILL`, so that they also end when the test process is killed. As the signal
 //! comes when the *thread* that started them ends, one thread that lives as long as the process starts them all.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! A sink a hundred times slower than its source for a minute: memory stays flat, the source slows down, and REST says who is
 //! held back by whom.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::time::{Duration, Instant};
 

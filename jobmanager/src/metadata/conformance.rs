@@ -1,5 +1,4 @@
 //! One suite for every implementation of [`Metadata`].
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use weir_api::error::Code;
 use weir_api::id::{JobId, LeaderEpoch};

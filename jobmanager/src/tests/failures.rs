@@ -1,4 +1,5 @@
 //! Tasks that fail, TaskManagers that are lost, commits that fail.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use serde_json::json;
 use weir_api::error::Code;

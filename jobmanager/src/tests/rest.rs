@@ -1,4 +1,5 @@
 //! REST: shapes, statuses, limits.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use serde_json::{Value, json};
 use weir_proto::v1::{SubtaskMetrics, TaskState};

@@ -1,5 +1,4 @@
 //! Each accumulator against its definition, for every type, with and without groups, updated and merged.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

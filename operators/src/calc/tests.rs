@@ -1,5 +1,4 @@
 //! Filters, projections, and what they keep: permits, row kinds, buffers.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

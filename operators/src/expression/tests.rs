@@ -1,5 +1,4 @@
 //! Decoding never panics, evaluation names what failed, columns aren't copied.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Every table numbers keys like a map of their texts does, and gives the keys back.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

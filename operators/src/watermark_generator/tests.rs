@@ -1,5 +1,4 @@
 //! Splits that run ahead, fall silent, come back, and end.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -20,8 +20,8 @@ pub fn reference() -> String {
         page.push_str(&format!(
             "| `{}`{aliases} | `{}` | {} |\n",
             function.name,
-            cell(&function.signature),
-            cell(&function.description)
+            cell(function.signature),
+            cell(function.description)
         ));
     }
     page

@@ -68,7 +68,6 @@ fn is_nonzero(divisor: &Expr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use datafusion::arrow::datatypes::{Field, Schema};
     use datafusion::prelude::col;

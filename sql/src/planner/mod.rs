@@ -1,7 +1,7 @@
-//! The streaming planner: inserts become a job graph.
+//! The streaming planner: inserts and queries become a job graph.
 //!
 //! In this order: resolve names (DataFusion over our catalog, [`context`]), type by Flink's rules ([`typing`]), optimise
-//! ([`optimizer`]), lower to streaming nodes ([`lower`], [`scan`], [`aggregate`], [`sink`]), keep what is needed ([`prune`]),
+//! ([`optimizer`]), lower to streaming nodes ([`lower`], [`scan`], [`aggregate`], [`sink`], [`print`]), keep what is needed ([`prune`]),
 //! make operators with specs and uids ([`operators`], [`uid`], [`expressions`]), chain them ([`job`]). It decides what can run
 //! on an unbounded stream and refuses the rest with the reason; it knows connectors as traits only and computes nothing.
 
@@ -25,6 +25,7 @@ mod operators;
 mod optimizer;
 mod paths;
 mod predicates;
+mod print;
 mod prune;
 mod pull_up;
 mod refuse;
@@ -61,10 +62,24 @@ use crate::catalog::Session;
 use crate::error::SqlResult;
 use crate::statement::{Insert, Query};
 
-/// Plans inserts as one job. `base` is the configuration that the session's own SETs are laid over.
-pub fn plan_job(inserts: &[Insert], session: &Session, base: &Configuration) -> SqlResult<JobGraph> {
+/// A query of a job, and where its rows go.
+#[derive(Clone, Debug)]
+pub enum Output<'a> {
+    /// Into a table of the session.
+    Insert(&'a Insert),
+    /// To whoever looks: a made table of the connector `print` takes them.
+    Print {
+        /// The query.
+        query: &'a Query,
+        /// What precedes each row, where several queries print.
+        identifier: Option<String>,
+    },
+}
+
+/// Plans queries and their sinks as one job. `base` is the configuration that the session's own SETs are laid over.
+pub fn plan_job(outputs: &[Output<'_>], session: &Session, base: &Configuration) -> SqlResult<JobGraph> {
     let config = configuration(session, base)?;
-    let planned = plan_inserts(inserts, session, &config)?;
+    let planned = plan_outputs(outputs, session, &config)?;
     let layout = layout(operators_of(&planned.stream, &config)?, &config)?;
     Ok(job_graph(layout, config)?)
 }
@@ -86,7 +101,8 @@ pub(crate) fn explain_inserts(
     base: &Configuration,
 ) -> SqlResult<Explained> {
     let config = configuration(session, base)?;
-    let planned = plan_inserts(inserts, session, &config)?;
+    let outputs: Vec<Output<'_>> = inserts.iter().map(Output::Insert).collect();
+    let planned = plan_outputs(&outputs, session, &config)?;
     let layout = layout(operators_of(&planned.stream, &config)?, &config)?;
     Ok(Explained { logical: planned.logical, layout, watermarks: watermarks(&planned.stream)? })
 }
@@ -118,27 +134,44 @@ struct Planned {
     stream: StreamPlan,
 }
 
-fn plan_inserts(inserts: &[Insert], session: &Session, config: &PlannerConfig) -> SqlResult<Planned> {
+fn plan_outputs(outputs: &[Output<'_>], session: &Session, config: &PlannerConfig) -> SqlResult<Planned> {
     let planning = Planning::new(session, config);
     let mut stream = StreamPlan::new(planning.options());
-    let mut logical = Vec::with_capacity(inserts.len());
-    for insert in inserts {
-        let table = session.resolve_sink(&insert.table)?;
-        // The connector says whether it can be written to at all.
-        session
-            .registry()
-            .sink(&table.spec)
-            .map_err(|error| crate::error::SqlError::from(error).or_at(insert.table.position))?;
-        let (plan, query) = plan_query(&planning, &mut stream, &insert.query)?;
-        let sink = sink::lower_sink(&mut stream, insert, table, query)
-            .map_err(|error| error.or_at(insert.position))?;
+    let mut logical = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let (name, plan, sink) = match output {
+            Output::Insert(insert) => plan_insert(&planning, &mut stream, insert)?,
+            Output::Print { query, identifier } => {
+                let (plan, node) = plan_query(&planning, &mut stream, query)?;
+                let sink = print::lower_print(&mut stream, query, node, identifier.as_deref(), session)?;
+                (None, plan, sink)
+            }
+        };
         stream.roots.push(sink);
-        logical.push((Some(table.spec.name.clone()), plan));
+        logical.push((name, plan));
     }
     if stream.roots.is_empty() {
-        return Err(Error::internal("a job without an INSERT").into());
+        return Err(Error::internal("a job without an INSERT or a SELECT").into());
     }
     Ok(Planned { logical, stream: prune::prune(&stream)? })
+}
+
+fn plan_insert(
+    planning: &Planning<'_>,
+    stream: &mut StreamPlan,
+    insert: &Insert,
+) -> SqlResult<(Option<String>, LogicalPlan, NodeId)> {
+    let table = planning.session.resolve_sink(&insert.table)?;
+    // The connector says whether it can be written to at all.
+    planning
+        .session
+        .registry()
+        .sink(&table.spec)
+        .map_err(|error| crate::error::SqlError::from(error).or_at(insert.table.position))?;
+    let (plan, query) = plan_query(planning, stream, &insert.query)?;
+    let sink =
+        sink::lower_sink(stream, insert, table, query).map_err(|error| error.or_at(insert.position))?;
+    Ok((Some(table.spec.name.clone()), plan, sink))
 }
 
 fn plan_query(

@@ -178,7 +178,6 @@ fn flink_literal(value: &ScalarValue) -> Option<ScalarValue> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use datafusion::arrow::datatypes::{Field, Schema};
     use datafusion::prelude::{col, lit};

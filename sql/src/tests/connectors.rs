@@ -11,29 +11,45 @@ use weir_api::sink::{Sink, SinkWriter, WriterContext};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
 use weir_proto::v1::{Split, TableSpec};
 
-/// `files`, which needs a path, and `events`, which has columns of its own.
+/// `files`, which needs a path, `events`, which has columns of its own, and `print`.
 pub(super) fn registry() -> ConnectorRegistry {
-    ConnectorRegistry::default().with(Test { has_schema: false }).with(Test { has_schema: true })
+    registry_without_print().with(Test::Print)
 }
 
-struct Test {
-    has_schema: bool,
+pub(super) fn registry_without_print() -> ConnectorRegistry {
+    ConnectorRegistry::default().with(Test::Files).with(Test::Events)
+}
+
+enum Test {
+    Files,
+    Events,
+    Print,
 }
 
 const FILES: &[OptionDescription] = &[
     OptionDescription { key: "path", required: true, default: None, description: "where the files are" },
     OptionDescription { key: "fields.#.kind", required: false, default: None, description: "" },
 ];
+const PRINT: &[OptionDescription] =
+    &[OptionDescription { key: "print-identifier", required: false, default: None, description: "" }];
 const EVENTS: &[OptionDescription] =
     &[OptionDescription { key: "rows-per-second", required: false, default: None, description: "" }];
 
 impl Connector for Test {
     fn identifier(&self) -> &'static str {
-        if self.has_schema { "events" } else { "files" }
+        match self {
+            Self::Files => "files",
+            Self::Events => "events",
+            Self::Print => "print",
+        }
     }
 
     fn options(&self) -> &'static [OptionDescription] {
-        if self.has_schema { EVENTS } else { FILES }
+        match self {
+            Self::Files => FILES,
+            Self::Events => EVENTS,
+            Self::Print => PRINT,
+        }
     }
 
     fn default_schema(&self) -> Option<SchemaRef> {
@@ -41,7 +57,7 @@ impl Connector for Test {
             Field::new("kind", DataType::Int32, true),
             Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, None), true),
         ];
-        self.has_schema.then(|| Arc::new(Schema::new(fields)))
+        matches!(self, Self::Events).then(|| Arc::new(Schema::new(fields)))
     }
 
     fn source(&self, _: &TableSpec) -> Result<Arc<dyn Source>> {

@@ -1,10 +1,12 @@
 //! Whole texts: planned, explained, refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use weir_api::error::Code;
+use weir_proto::v1::TableSpec;
+use weir_proto::v1::operator_spec::Kind;
 
-use super::connectors::registry;
+use super::connectors::{registry, registry_without_print};
 use crate::{PlanRequest, Planned, explain, plan};
 
 const TABLES: &str = "CREATE TABLE e (id BIGINT, price DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'events');
@@ -79,19 +81,87 @@ fn name_and_parallelism_of_the_request_win() {
 }
 
 #[test]
-fn a_text_without_inserts_is_no_job() {
+fn a_text_without_inserts_and_queries_is_no_job() {
     assert_eq!(
         refusal(TABLES).lines().next().unwrap(),
-        "line 1, column 1: there is no INSERT INTO in the text, so there is nothing to run"
+        "line 1, column 1: there is no INSERT INTO or SELECT in the text, so there is nothing to run"
     );
     assert!(refusal("").contains("nothing to run"));
-    assert_eq!(
-        refusal(&format!("{TABLES}SELECT * FROM e")).lines().next().unwrap(),
-        "line 4, column 1: a SELECT alone has no table to write its rows to: CREATE TABLE … WITH ('connector' = 'print') and \
-         INSERT INTO it"
-    );
+    assert!(refusal(&format!("{TABLES}EXPLAIN SELECT * FROM e")).contains("nothing to run"));
     let warned = planned(&format!("{TABLES}EXPLAIN SELECT * FROM e; INSERT INTO o SELECT id, price FROM e"));
     assert_eq!(warned.warnings, ["line 4, column 1: EXPLAIN has no effect in a job"]);
+}
+
+/// The tables that a job writes to, and the uids of their sinks.
+fn sinks(sql: &str) -> Vec<(TableSpec, String)> {
+    let graph = planned(sql).graph;
+    let nodes = graph.vertices().iter().flat_map(|vertex| &vertex.chain);
+    nodes
+        .filter_map(|node| match &node.spec.kind {
+            Some(Kind::Sink(sink)) => Some((sink.table.clone().unwrap(), node.uid.to_string())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_query_alone_is_printed_with_its_own_columns() {
+    let found = sinks(&format!("{TABLES}SELECT id AS a, price * 2 AS b, ts FROM e"));
+    let [(table, _)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((table.name.as_str(), table.connector.as_str()), ("print", "print"));
+    assert!(table.options.is_empty(), "one query needs no name: {:?}", table.options);
+    let schema = weir_api::schema::decode(&table.schema).unwrap();
+    let columns: Vec<String> =
+        schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+    assert_eq!(columns, ["a Int64", "b Float64", "ts Timestamp(ms)"]);
+    assert!(schema.fields().iter().all(|field| field.metadata().is_empty()), "no time attribute any more");
+}
+
+#[test]
+fn queries_and_inserts_are_one_job() {
+    let query = "SELECT id FROM e WHERE price > 1;";
+    let text = format!(
+        "{TABLES}{query} INSERT INTO o SELECT id, price FROM e; SELECT price FROM e; SELECT price FROM e;"
+    );
+    let found = sinks(&text);
+    let mut identifiers: Vec<&str> = found
+        .iter()
+        .filter(|(table, _)| table.name == "print")
+        .map(|(table, _)| table.options["print-identifier"].as_str())
+        .collect();
+    identifiers.sort_unstable();
+    assert_eq!(identifiers, ["query-1", "query-2", "query-3"]);
+    let uids: HashSet<&String> = found.iter().map(|(_, uid)| uid).collect();
+    assert_eq!(uids.len(), 4, "{found:?}");
+
+    let [(_, alone)] = sinks(&format!("{TABLES}{query}")).try_into().unwrap();
+    let (_, among) =
+        found.iter().find(|(table, _)| table.options.values().any(|value| value == "query-1")).unwrap();
+    assert_eq!(*among, alone, "a sink's uid doesn't hang on the other statements");
+}
+
+#[test]
+fn what_a_query_alone_is_refused_for_has_its_place() {
+    assert!(
+        refusal(&format!("{TABLES}\nSELECT prize FROM e"))
+            .starts_with("line 5, column 8: there is no column 'prize'; did you mean 'price'?")
+    );
+    let registry = registry_without_print();
+    let sql = format!("{TABLES}SELECT id FROM e");
+    let request = PlanRequest {
+        sql: &sql,
+        name: None,
+        parallelism: None,
+        config: BTreeMap::new(),
+        registry: &registry,
+    };
+    let refused = plan(request).unwrap_err();
+    assert!(
+        refused.message().starts_with(
+            "line 4, column 1: the rows of a SELECT without INSERT INTO are printed: there is no connector 'print'"
+        ),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -1,5 +1,4 @@
 //! Every subtask is planned once, channels match at both ends, and what doesn't fit is refused.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
 //! The session against a scripted JobManager, and against garbage.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use prost::Message;

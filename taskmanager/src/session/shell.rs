@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status, Streaming};
 use weir_api::clock::Clock;
-use weir_api::error::Code;
 use weir_api::{Error, Result};
 use weir_proto::v1::job_manager_client::JobManagerClient;
 use weir_proto::v1::{JobManagerMessage, MetricsReport, TaskManagerMessage};

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a job counts as wanting the thread exactly while one of its tasks is between [`Turn::wake`] and [`Turn::sleep`];
 //! dropping the turn, as an abort does, ends that too.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::cell::RefCell;
 use std::rc::Rc;

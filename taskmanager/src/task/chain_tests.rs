@@ -1,7 +1,5 @@
 //! Scripted operators: interruptions and tight outputs change nothing of what comes out.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};

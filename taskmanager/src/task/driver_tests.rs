@@ -1,5 +1,5 @@
 //! Tasks on a real slot thread: they finish, fail, panic, and end at once when they are cancelled, whatever they wait for.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,4 @@
 //! Several channels and gates become one stream: watermarks merged, one end.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;

@@ -3,6 +3,7 @@
 //! One writer, the task on its slot's thread; any number of readers. Invariant: busy, idle and back-pressured time sum up to the
 //! time since the start, a wait that is still going on included. Only waits are measured: what isn't waiting is busy, as in
 //! Flink, the time in which other tasks have the thread included.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};

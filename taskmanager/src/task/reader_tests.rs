@@ -1,5 +1,4 @@
 //! Watermarks come right behind the batches that advance them; idleness and the end come in order.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

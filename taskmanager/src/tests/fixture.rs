@@ -1,5 +1,5 @@
 //! What the tests of this crate have in common: job graphs and connectors that behave, or misbehave, as told.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 pub(crate) mod connector;
 pub(crate) mod graph;

@@ -291,7 +291,6 @@ fn unicode(escape: &[u8]) -> Result<(char, usize), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

@@ -1,5 +1,4 @@
 //! The format as a whole: every type there and back, leniencies, malformed lines that leave nothing behind.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Every row once for each window that holds it, within a bounded output.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -57,7 +57,6 @@ fn bracketed(text: &str) -> Option<(Step, &str)> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
 

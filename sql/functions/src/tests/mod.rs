@@ -1,7 +1,5 @@
 //! Every function over tables of cases: each as single values, as columns with NULLs, and as a column beside single values.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 mod cast;
 mod conditional;
 mod hash;

@@ -98,10 +98,19 @@ fn arrays_are_searched() {
     };
     let two = || ColumnarValue::Scalar(ScalarValue::from(2_i32));
     assert_eq!(run("array_contains", two()), ["true", "NULL", "false", "true"]);
-    assert_eq!(run("array_contains", column(vec![None, None, None, None])), ["false", "NULL", "false", "true"]);
+    assert_eq!(
+        run("array_contains", column(vec![None, None, None, None])),
+        ["false", "NULL", "false", "true"]
+    );
     assert_eq!(run("array_position", two()), ["2", "NULL", "0", "2"]);
-    assert_eq!(run("array_position", column(vec![Some(1), Some(1), Some(1), None])), ["1", "NULL", "0", "NULL"]);
+    assert_eq!(
+        run("array_position", column(vec![Some(1), Some(1), Some(1), None])),
+        ["1", "NULL", "0", "NULL"]
+    );
     assert_eq!(run("array_remove", two()), ["[1]", "NULL", "[]", "[NULL]"]);
-    assert_eq!(run("array_remove", column(vec![Some(1), None, None, Some(2)])), ["[2, 2]", "NULL", "[]", "[NULL]"]);
+    assert_eq!(
+        run("array_remove", column(vec![Some(1), None, None, Some(2)])),
+        ["[2, 2]", "NULL", "[]", "[NULL]"]
+    );
     assert!(call_values("array_contains", vec![1_i64.into(), 1_i64.into()]).is_err());
 }

@@ -117,7 +117,6 @@ pub(super) const fn period(days: i64, months: i64, origin: i64) -> (i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
     use chrono::{Datelike, Months, NaiveDate};

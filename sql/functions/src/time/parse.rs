@@ -251,7 +251,6 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
 

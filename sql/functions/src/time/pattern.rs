@@ -167,7 +167,6 @@ pub(super) const WEEKDAYS: [&str; 7] =
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
 

@@ -110,7 +110,6 @@ fn fixed(name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "tests")]
 
     use super::*;
 

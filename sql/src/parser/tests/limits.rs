@@ -1,4 +1,5 @@
 //! What is too big, too deep or too long is refused, in little time, without a panic.
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Tests of the parser as a whole: what it reads, what it refuses and where, and that nothing makes it fall over.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 mod errors;
 mod limits;
 mod literals;

@@ -1,5 +1,4 @@
 //! Plans of whole texts: against the job graph, against EXPLAIN snapshots, and what is refused.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod connectors;
 mod graph;
@@ -14,7 +13,7 @@ use weir_api::error::Error;
 use weir_api::graph::JobGraph;
 use weir_proto::v1::operator_spec::Kind;
 
-use super::plan_job;
+use super::{Output, plan_job};
 use crate::catalog::{Deferred, Session};
 use crate::error::SqlResult;
 use crate::parser::parse;
@@ -29,7 +28,7 @@ fn plan_with(text: &str, pairs: &[(&str, &str)]) -> SqlResult<JobGraph> {
             inserts.extend(more);
         }
     }
-    let graph = plan_job(&inserts, &session, &base)?;
+    let graph = plan_job(&inserts.iter().map(Output::Insert).collect::<Vec<_>>(), &session, &base)?;
     verify::verify(&graph);
     Ok(graph)
 }
