@@ -9,7 +9,7 @@ use weir_api::batch::{Batch, TARGET_ROWS};
 use weir_api::error::Result;
 
 use super::charge::Charger;
-use super::measure::wire_bytes;
+use super::measure::data_bytes;
 use super::outgoing::Sizes;
 
 /// When a gathered batch is full.
@@ -22,8 +22,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// A full batch fits into one frame, metadata included.
     pub(crate) const fn new(sizes: Sizes) -> Self {
-        Self { rows: TARGET_ROWS, bytes: sizes.frame_bytes }
+        Self { rows: TARGET_ROWS, bytes: sizes.frame_bytes - sizes.frame_bytes / 32 }
     }
 }
 
@@ -40,6 +41,10 @@ impl Accumulator {
         self.rows
     }
 
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
@@ -48,16 +53,21 @@ impl Accumulator {
         self.rows >= limits.rows || self.bytes >= limits.bytes
     }
 
-    /// Whether copying this batch into a larger one isn't worth it: then what came before goes first, by itself.
-    pub(crate) fn wants_own(&self, batch: &Batch, limits: &Limits) -> bool {
-        !self.parts.is_empty()
-            && (batch.num_rows() >= limits.rows / 2
-                || (batch.num_rows() >= limits.rows / 64 && wire_bytes(batch) >= limits.bytes / 2))
+    /// Whether what was gathered should go before this batch comes: together they would be more than one, or the batch is large
+    /// enough by itself and copying it isn't worth it.
+    pub(crate) fn goes_before(&self, batch: &Batch, limits: &Limits) -> bool {
+        if self.parts.is_empty() {
+            return false;
+        }
+        let (rows, bytes) = (batch.num_rows(), data_bytes(batch));
+        let overflows = self.rows + rows > limits.rows || self.bytes + bytes > limits.bytes;
+        let large = rows >= limits.rows / 2 || (rows >= limits.rows / 64 && bytes >= limits.bytes / 2);
+        overflows || large
     }
 
     pub(crate) fn add(&mut self, batch: Batch) {
         self.rows += batch.num_rows();
-        self.bytes += wire_bytes(&batch);
+        self.bytes += data_bytes(&batch);
         self.parts.push(batch);
     }
 

@@ -26,6 +26,15 @@ pub(crate) struct Charger {
     max_record_bytes: usize,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct Charged {
+    /// Rows that may be queued, with a permit that they must carry; `None`: there is no room at all.
+    pub(crate) rows: Option<(Batch, Option<Permit>)>,
+    /// What is left for later.
+    pub(crate) rest: Option<Batch>,
+}
+
 impl Charger {
     pub(crate) const fn new(account: Arc<Account>, sizes: Sizes, max_record_bytes: usize) -> Self {
         Self { account, sizes, max_record_bytes }
@@ -55,26 +64,37 @@ impl Charger {
         self.account.lease(self.sizes.segments(bytes)).map(Permit::new)
     }
 
-    /// As much of the batch, from its start, as can be charged now; and what is left.
-    pub(crate) fn charge(&self, batch: Batch) -> Result<(Option<Batch>, Option<Batch>)> {
-        if !batch.permits().is_empty() {
-            return Ok((Some(batch), None));
+    /// Charges the batch, or as much of its start as there is room for now.
+    ///
+    /// `copies`: the rows are about to be copied, so what is charged is the copy, and the batch's own permits end with it.
+    pub(crate) fn charge(&self, batch: Batch, copies: bool) -> Result<Charged> {
+        if !copies && !batch.permits().is_empty() {
+            return Ok(Charged { rows: Some((batch, None)), rest: None });
         }
         let own = wire_bytes(&batch);
-        let retained = retained_bytes(&batch);
-        let copied = own * 2 < retained;
-        let wanted = if copied { own } else { retained.min(own * 2) };
-        if let Some(permit) = self.permit(wanted) {
-            let batch = if copied { compact(&batch)? } else { batch };
-            return Ok((Some(batch.with_permit(permit)), None));
+        let retained = if copies { own } else { retained_bytes(&batch) };
+        if let Some(permit) = self.permit(retained.min(own * 2)) {
+            let batch = if own * 2 < retained { compact(&batch)? } else { batch };
+            return Ok(Charged { rows: Some((batch, Some(permit))), rest: None });
         }
-        self.charge_some(batch, own)
+        let charged = self.charge_some(batch, own)?;
+        match charged.rows {
+            Some((rows, permit)) if !copies => {
+                Ok(Charged { rows: Some((compact(&rows)?, permit)), ..charged })
+            }
+            _ => Ok(charged),
+        }
     }
 
-    /// Cuts off and copies what the pool has room for.
-    fn charge_some(&self, batch: Batch, bytes: usize) -> Result<(Option<Batch>, Option<Batch>)> {
+    /// A batch that keeps alive little more than its own rows.
+    pub(crate) fn compacted(batch: Batch) -> Result<Batch> {
+        if wire_bytes(&batch) * 2 < retained_bytes(&batch) { compact(&batch) } else { Ok(batch) }
+    }
+
+    /// Cuts off what the pool has room for.
+    fn charge_some(&self, batch: Batch, bytes: usize) -> Result<Charged> {
         let Some(lease) = self.account.lease_up_to(self.sizes.segments(bytes)) else {
-            return Ok((None, Some(batch)));
+            return Ok(Charged { rows: None, rest: Some(batch) });
         };
         let room = lease.segments() * self.sizes.segment_bytes;
         let mut rows = (batch.num_rows() * room / bytes.max(1)).clamp(1, batch.num_rows());
@@ -93,16 +113,24 @@ impl Charger {
                 None if self.account.in_use() == 0 => {
                     Permit::new(self.account.lease_debt(self.sizes.segments(needed)))
                 }
-                None => return Ok((None, Some(batch))),
+                None => return Ok(Charged { rows: None, rest: Some(batch) }),
             }
         };
-        let head = compact(&head)?.with_permit(permit);
         let rest = batch.num_rows() - rows;
-        Ok((Some(head), (rest > 0).then(|| batch.slice(rows, rest))))
+        let rest = (rest > 0).then(|| batch.slice(rows, rest));
+        Ok(Charged { rows: Some((head, Some(permit))), rest })
     }
 
     pub(crate) fn wake_on_release(&self, waker: &Waker) {
         self.account.wake_on_release(waker);
+    }
+
+    /// Whether copies of this many bytes, and another batch, still find room.
+    pub(crate) fn has_room_for_copies(&self, bytes: impl Iterator<Item = usize>) -> bool {
+        let needed: usize = bytes.map(|bytes| self.sizes.segments(bytes)).sum();
+        let left =
+            self.account.limit().saturating_sub(self.account.in_use()).min(self.account.pool().available());
+        left > needed + needed / 4 + self.account.limit() / 16
     }
 
     pub(crate) fn usage_percent(&self) -> u8 {

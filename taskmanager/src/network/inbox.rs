@@ -16,6 +16,10 @@ use super::queue::ElementQueue;
 use super::ready::{ReadyList, lock};
 use super::subpartition::Popped;
 
+/// The most events that may wait. Between two batches watermarks and changes of activity replace each other, so these are
+/// barriers, of which a checkpoint has one.
+const MAX_EVENTS: usize = 1 << 14;
+
 /// The consumer's end of a remote channel.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -91,13 +95,17 @@ impl Inbox {
         });
     }
 
-    /// An event has come.
-    pub(crate) fn push_event(&self, event: StreamElement) {
+    /// An event has come. False: more of them wait than a producer that keeps the rules can have sent.
+    #[must_use]
+    pub(crate) fn push_event(&self, event: StreamElement) -> bool {
+        let mut bounded = true;
         self.update(|state| {
             if !state.closed {
                 state.queue.push_event(event);
+                bounded = state.queue.events() <= MAX_EVENTS;
             }
         });
+        bounded
     }
 
     /// Nothing more will come, and what has come isn't worth reading.

@@ -16,6 +16,13 @@ const METADATA_BYTES: usize = 320;
 /// Bytes of metadata for each node or buffer.
 const ENTRY_BYTES: usize = 16;
 
+/// What the batch's values take, without metadata and padding.
+pub(crate) fn data_bytes(batch: &Batch) -> usize {
+    let mut size = Size::default();
+    batch.records().columns().iter().for_each(|column| size.add(column.as_ref()));
+    size.bytes + batch.kinds().map_or(0, Array::len)
+}
+
 /// An upper bound, close by, of the frame body that holds the batch.
 pub(crate) fn wire_bytes(batch: &Batch) -> usize {
     let mut size = Size::default();

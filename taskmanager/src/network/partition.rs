@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use weir_api::batch::Batch;
+use weir_api::batch::{Batch, Permit};
 use weir_api::element::StreamElement;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::Partitioning;
@@ -48,6 +48,27 @@ enum Router {
     Broadcast,
     /// By key group.
     Hash(HashPartitioner),
+}
+
+/// What keeps a partition from taking more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Blocked {
+    /// Nothing.
+    No,
+    /// A full queue.
+    Room,
+    /// The pool.
+    Memory,
+}
+
+impl Router {
+    /// Whether rows are copied on their way.
+    const fn copies(&self) -> bool {
+        match self {
+            Self::Hash(partitioner) => partitioner.targets() > 1,
+            _ => false,
+        }
+    }
 }
 
 impl ResultPartition {
@@ -95,12 +116,23 @@ impl ResultPartition {
     ///
     /// Fails when a consumer is lost or the attempt is released.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.drive()? {
+        let blocked = self.drive()?;
+        if blocked == Blocked::No {
             return Poll::Ready(Ok(()));
         }
-        self.register(cx);
+        self.channels.iter().for_each(|channel| channel.register_producer(cx));
+        if blocked == Blocked::Memory {
+            self.charger.wake_on_release(cx.waker());
+        }
         // What changed before the registration has woken nobody.
-        if self.drive()? { Poll::Ready(Ok(())) } else { Poll::Pending }
+        match self.drive()? {
+            Blocked::No => Poll::Ready(Ok(())),
+            Blocked::Memory => {
+                self.charger.wake_on_release(cx.waker());
+                Poll::Pending
+            }
+            Blocked::Room => Poll::Pending,
+        }
     }
 
     /// Routes records, or keeps them until there is room; then [`ResultPartition::poll_ready`] is pending.
@@ -193,8 +225,8 @@ impl ResultPartition {
         !self.pending.is_empty() || self.is_blocked()
     }
 
-    /// Moves pending elements on; true when nothing is pending and more may come.
-    fn drive(&mut self) -> Result<bool> {
+    /// Moves pending elements on, until nothing is pending and more may come.
+    fn drive(&mut self) -> Result<Blocked> {
         for channel in &self.channels {
             if let Some(failure) = channel.failure() {
                 return Err(failure.into());
@@ -206,19 +238,24 @@ impl ResultPartition {
                 StreamElement::Batch(batch) => {
                     if self.is_blocked() {
                         self.pending.push_front(StreamElement::Batch(batch));
-                        return Ok(false);
+                        return Ok(Blocked::Room);
                     }
-                    let (charged, rest) = self.charger.charge(batch)?;
-                    if let Some(rest) = rest {
+                    let charged = self.charger.charge(batch, self.router.copies())?;
+                    if let Some(rest) = charged.rest {
                         self.pending.push_front(StreamElement::Batch(rest));
                     }
-                    let Some(charged) = charged else {
+                    let Some((rows, permit)) = charged.rows else {
                         // What was gathered holds memory that its consumers could free.
                         self.flush_roomy()?;
-                        return Ok(false);
+                        return Ok(Blocked::Memory);
                     };
-                    self.route(charged)?;
+                    self.route(rows, permit)?;
                     self.send_full()?;
+                    let gathered = self.accumulators.iter().filter(|gathered| !gathered.is_empty());
+                    if !self.charger.has_room_for_copies(gathered.map(Accumulator::bytes)) {
+                        // Gathering holds the batches that its rows came in: while there is room for copies of them, they go.
+                        self.flush_roomy()?;
+                    }
                 }
                 event => {
                     // An event comes after all records before it, room or no room: they are charged already.
@@ -229,20 +266,19 @@ impl ResultPartition {
                 }
             }
         }
-        Ok(!self.is_blocked())
+        Ok(if self.is_blocked() { Blocked::Room } else { Blocked::No })
     }
 
-    fn route(&mut self, batch: Batch) -> Result<()> {
+    fn route(&mut self, batch: Batch, permit: Option<Permit>) -> Result<()> {
+        let charge = |batch: Batch| permit.into_iter().fold(batch, Batch::with_permit);
         let Router::Hash(partitioner) = &mut self.router else {
-            return self.gather(0, batch);
+            return self.gather(0, charge(batch));
         };
-        let permits = batch.permits().to_vec();
         let partitioned = partitioner.partition(batch)?;
-        // The rows were charged before they were copied; the copy takes the charge over.
         let batch = if partitioned.copied {
-            permits.into_iter().fold(partitioned.batch, Batch::with_permit)
+            charge(partitioned.batch)
         } else {
-            partitioned.batch
+            charge(Charger::compacted(partitioned.batch)?)
         };
         for target in 0..self.channels.len() {
             let (start, end) = (partitioned.bounds[target], partitioned.bounds[target + 1]);
@@ -259,7 +295,7 @@ impl ResultPartition {
     }
 
     fn gather(&mut self, index: usize, batch: Batch) -> Result<()> {
-        if self.accumulators[index].wants_own(&batch, &self.limits) {
+        if self.accumulators[index].goes_before(&batch, &self.limits) && self.has_room(index) {
             self.send(index)?;
         }
         self.accumulators[index].add(batch);
@@ -329,11 +365,6 @@ impl ResultPartition {
     fn is_blocked(&self) -> bool {
         (0..self.accumulators.len())
             .any(|index| self.accumulators[index].is_full(&self.limits) && !self.has_room(index))
-    }
-
-    fn register(&self, cx: &Context<'_>) {
-        self.channels.iter().for_each(|channel| channel.register_producer(cx));
-        self.charger.wake_on_release(cx.waker());
     }
 }
 

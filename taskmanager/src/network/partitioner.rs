@@ -63,6 +63,10 @@ impl HashPartitioner {
         })
     }
 
+    pub(crate) const fn targets(&self) -> usize {
+        self.targets
+    }
+
     /// Sorts the rows by target.
     pub(crate) fn partition(&mut self, batch: Batch) -> Result<Partitioned> {
         let rows = batch.num_rows();
@@ -113,7 +117,6 @@ impl HashPartitioner {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
     use arrow::array::{Array, Int64Array, RecordBatch, StringArray};

@@ -119,6 +119,11 @@ impl ElementQueue {
         self.segments
     }
 
+    /// How many events are queued.
+    pub(crate) fn events(&self) -> usize {
+        self.elements.len() - self.batches
+    }
+
     /// How many batches are queued.
     pub(crate) const fn batches(&self) -> usize {
         self.batches

@@ -1,6 +1,7 @@
 //! The data plane of one process as its tasks see it: makes partitions and gates, releases attempts.
 //!
 //! Invariant: whatever runs in the background is owned by the [`Handle`] and ends with it.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -108,8 +109,7 @@ impl Network {
         if spec.targets.is_empty() {
             return Err(Error::internal(format!("{}: a partition without targets", spec.id)));
         }
-        let share = (options.pool_segments() / 8).max(4 * (2 * spec.targets.len() + 8));
-        let account = self.inner.pool.open(1, share, &spec.id.to_string())?;
+        let account = self.inner.pool.open(1, options.pool_segments() / 2, &spec.id.to_string())?;
         let mut channels = Vec::with_capacity(spec.targets.len());
         for &consumer in &spec.targets {
             let key = ChannelKey { partition: spec.id, consumer };
@@ -161,14 +161,21 @@ impl Network {
         }
     }
 
-    /// Sets memory aside for a gate's remote channels. Where exclusive segments for all would take too much of the pool, they
-    /// start with none and borrow floating ones.
+    /// Sets memory aside for a gate's remote channels. While most of the pool is free, a channel owns what a whole frame takes, so
+    /// that frames go without asking; later ones own what is configured. Where even that would take too much of the pool, they
+    /// start with none and borrow floating segments.
     fn gate_credit(&self, spec: &GateSpec, channels: usize) -> Result<(Arc<GateCredit>, usize)> {
         let options = &self.inner.options;
         let pool = &self.inner.pool;
-        let wanted = options.exclusive_buffers_per_channel * channels;
-        let affordable = pool.available() >= wanted + pool.total() / 4;
-        let exclusive = if affordable { options.exclusive_buffers_per_channel } else { 0 };
+        let configured = options.exclusive_buffers_per_channel;
+        let generous = (pool.total() / 8 / channels).min(options.max_buffers_per_channel).max(configured);
+        let exclusive = if pool.available() >= generous * channels + pool.total() / 2 {
+            generous
+        } else if pool.available() >= configured * channels + pool.total() / 4 {
+            configured
+        } else {
+            0
+        };
         let owned = exclusive * channels;
         let what = format!("input {} of vertex {}#{}", spec.id.input, spec.id.vertex, spec.id.subtask);
         let account = pool.open(owned + 1, owned + options.floating_buffers_per_gate, &what)?;

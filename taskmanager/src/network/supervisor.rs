@@ -1,6 +1,7 @@
 //! The one background task of the data plane: it owns every connection's task and the clock of what waits too long.
 //!
 //! Invariant: a connection's task lives in this task's set, so aborting this one ends them all.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

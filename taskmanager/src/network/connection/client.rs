@@ -239,7 +239,7 @@ impl Connection {
                 }
                 Kind::Event => {
                     let body = reader.body(&header, MAX_MESSAGE_BYTES).await?;
-                    self.on_event(header.channel, parse(&body)?, &inbox);
+                    self.on_event(header.channel, parse(&body)?, &inbox)?;
                 }
                 Kind::Closed => {
                     let body = reader.body(&header, MAX_MESSAGE_BYTES).await?;
@@ -314,12 +314,12 @@ impl Connection {
         inbox.credit().on_backlog(inbox.index(), demand, message.returned as usize).map_err(malformed)
     }
 
-    fn on_event(&self, channel: u32, event: StreamElement, inbox: &Inbox) {
+    fn on_event(&self, channel: u32, event: StreamElement, inbox: &Inbox) -> Result<()> {
         if matches!(event, StreamElement::EndOfInput) {
             lock(&self.state).channels.remove(&channel);
             inbox.credit().on_end(inbox.index());
         }
-        inbox.push_event(event);
+        if inbox.push_event(event) { Ok(()) } else { Err(malformed("more events than a producer can have")) }
     }
 
     /// Backlog and need as numbers that a sane producer can have.

@@ -2,6 +2,7 @@
 //!
 //! Channels take turns, a frame each. Invariant: after the end, the failure or the cancellation of a channel no frame of it
 //! goes out; when the connection ends, every channel on it fails, so that its producer learns.
+#![expect(clippy::disallowed_methods, reason = "the edge, where time is read")]
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;

@@ -1,6 +1,5 @@
 //! Both sides of many channels against each other, over links that delay: nothing is sent without credit, no gate holds more
 //! than its account, everything arrives.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::VecDeque;
 

@@ -100,3 +100,104 @@ async fn a_release_fails_what_is_pending_and_refuses_what_comes_late() {
     let late = network.input_gate(&gate_spec(0, [(0, Location::Local)]));
     assert_eq!(late.unwrap_err().code(), Code::Fenced);
 }
+
+fn used(network: &crate::network::Network) -> usize {
+    let usage = network.pool_usage();
+    usage.total - usage.available
+}
+
+#[tokio::test]
+async fn a_broadcast_is_charged_once_and_until_the_last_reader_drops_it() {
+    let (network, _handle) = network(Options::default()).await;
+    let mut partition = network.result_partition(&partition_spec(0, 3, Partitioning::Broadcast)).unwrap();
+    let mut gates: Vec<_> =
+        (0..3).map(|i| network.input_gate(&gate_spec(i, [(0, Location::Local)])).unwrap()).collect();
+    partition.emit(batch(0, 8192, 100)).unwrap();
+    let once = used(&network);
+    let bytes = crate::network::measure::wire_bytes(&batch(0, 8192, 100));
+    assert!((bytes >> 15..=(bytes >> 15) * 2 + 1).contains(&once), "{once} segments for {bytes} bytes");
+    let mut read = Vec::new();
+    for gate in &mut gates {
+        read.push(next(gate).await.unwrap().unwrap());
+        assert_eq!(used(&network), once);
+    }
+    let StreamElement::Batch(last) = read.pop().unwrap().1 else { panic!("a batch was sent") };
+    drop(read);
+    // An operator that passes part of it on keeps it charged.
+    let derived = last.derive(last.records().slice(0, 10));
+    drop(last);
+    assert_eq!(used(&network), once);
+    drop(derived);
+    assert_eq!(used(&network), 1, "the partition's reserve");
+}
+
+#[tokio::test]
+async fn what_is_charged_already_is_passed_on_without_a_second_charge() {
+    let (network, _handle) = network(Options::default()).await;
+    let mut first = network.result_partition(&partition_spec(0, 1, Partitioning::Forward)).unwrap();
+    let mut second = network.result_partition(&partition_spec(1, 1, Partitioning::Forward)).unwrap();
+    let mut gates: Vec<_> = [(0, 0), (0, 1)]
+        .map(|(consumer, source)| {
+            network.input_gate(&gate_spec(consumer, [(source, Location::Local)])).unwrap()
+        })
+        .into();
+    first.emit(batch(0, 8192, 100)).unwrap();
+    let once = used(&network);
+    let StreamElement::Batch(read) = next(&mut gates[0]).await.unwrap().unwrap().1 else {
+        panic!("a batch was sent")
+    };
+    second.emit(read).unwrap();
+    assert_eq!(used(&network), once);
+    drop(next(&mut gates[1]).await);
+    assert_eq!(used(&network), 2, "the partitions' reserves");
+}
+
+#[tokio::test]
+async fn a_small_slice_does_not_keep_its_parent() {
+    let (network, _handle) = network(Options::default()).await;
+    let mut partition = network.result_partition(&partition_spec(0, 1, Partitioning::Forward)).unwrap();
+    let mut gate = network.input_gate(&gate_spec(0, [(0, Location::Local)])).unwrap();
+    partition.emit(batch(0, 8192, 100).slice(100, 50)).unwrap();
+    partition.flush_hungry().unwrap();
+    assert_eq!(used(&network), 1);
+    let StreamElement::Batch(read) = next(&mut gate).await.unwrap().unwrap().1 else {
+        panic!("a batch was sent")
+    };
+    assert_eq!(super::fixture::keys(&read), (100..150).collect::<Vec<_>>());
+    assert!(crate::network::measure::retained_bytes(&read) < 32 << 10);
+}
+
+#[tokio::test]
+async fn small_batches_are_gathered_until_the_timeout_or_a_hungry_reader() {
+    let (network, _handle) = network(Options::default()).await;
+    let mut partition = network.result_partition(&partition_spec(0, 1, Partitioning::Forward)).unwrap();
+    let mut gate = network.input_gate(&gate_spec(0, [(0, Location::Local)])).unwrap();
+    let rows = |element: Option<_>| match element {
+        Some(Ok((_, StreamElement::Batch(batch)))) => batch.num_rows(),
+        other => panic!("{other:?} where a batch belongs"),
+    };
+    for i in 0..50 {
+        partition.emit(batch(i * 10, 10, 10)).unwrap();
+    }
+    assert!(partition.has_gathered());
+    assert!(next(&mut gate).now_or_never().is_none(), "nothing was sent yet");
+    partition.flush_hungry().unwrap();
+    assert_eq!(rows(next(&mut gate).await), 500);
+    // A reader that has something to do is not hungry: what comes meanwhile waits for the timeout.
+    partition.emit(batch(0, 10, 10)).unwrap();
+    partition.flush().unwrap();
+    for i in 0..50 {
+        partition.emit(batch(i * 10, 10, 10)).unwrap();
+        partition.flush_hungry().unwrap();
+    }
+    partition.flush().unwrap();
+    assert!(!partition.has_gathered());
+    assert_eq!(rows(next(&mut gate).await), 10);
+    assert_eq!(rows(next(&mut gate).await), 500);
+    // Eight thousand rows are full: no timeout is needed.
+    for i in 0..850 {
+        poll_fn(|cx| partition.poll_ready(cx)).await.unwrap();
+        partition.emit(batch(i * 10, 10, 10)).unwrap();
+    }
+    assert!(rows(next(&mut gate).await) >= 1024);
+}

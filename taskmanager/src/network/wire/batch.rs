@@ -140,7 +140,6 @@ fn decode_records(message: &Buffer, schema: &SchemaRef) -> std::result::Result<R
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
     use arrow::array::{

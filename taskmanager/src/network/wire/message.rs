@@ -213,7 +213,6 @@ impl Message for Failure {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn bytes(message: &impl Message) -> Vec<u8> {
