@@ -5,6 +5,15 @@ use std::time::Duration;
 use serde_json::Value;
 use weir_api::error::{Code, Error, Result};
 
+/// The error as the server made it: its text begins with its code.
+fn with_its_code(message: &str) -> Error {
+    let coded = Code::ALL.iter().find_map(|code| {
+        let rest = message.strip_prefix(&format!("[{code}] "))?;
+        Some(Error::new(*code, rest))
+    });
+    coded.unwrap_or_else(|| Error::new(Code::InvalidArgument, message))
+}
+
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
@@ -80,7 +89,7 @@ impl Client {
             Some(errors.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"))
         });
         let message = errors.unwrap_or_else(|| format!("{url} answers {status}: {text}"));
-        Err(Error::new(Code::InvalidArgument, message))
+        Err(with_its_code(&message))
     }
 
     /// The full id of the one job that starts with `prefix`.

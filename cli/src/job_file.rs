@@ -32,6 +32,11 @@ pub fn request_body(arguments: &JobFileArgs) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
+/// What messages call the file.
+pub fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
 fn stem(file: &Path) -> Option<String> {
     file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| *stem != "-").map(str::to_owned)
 }

@@ -46,6 +46,9 @@ use self::now::Now;
 use self::schedule::Spread;
 use self::slots::Slots;
 
+/// Why a session ended whose TaskManager took its leave: nothing to be warned of, unless its tasks say otherwise.
+pub const LEFT: &str = "the TaskManager closed the session";
+
 /// What a core is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -270,7 +273,11 @@ impl Core {
     /// A TaskManager is gone.
     fn lose(&mut self, session: SessionId, why: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(id) = self.managers.remove(session) else { return };
-        tracing::warn!(task_manager = %id, why, "TaskManager lost");
+        if why == LEFT {
+            tracing::info!(task_manager = %id, "TaskManager left");
+        } else {
+            tracing::warn!(task_manager = %id, why, "TaskManager lost");
+        }
         self.slots.remove(&id);
         for job in self.order.clone() {
             let random = self.random.random();

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_proto::v1::TaskManagerMessage;
 use weir_proto::v1::job_manager_server::{JobManager, JobManagerServer};
 
+use crate::control::LEFT;
 use crate::control::event::{Event, SessionId};
 use crate::control::managers::MAX_MANAGERS;
 use crate::service::Client;
@@ -135,7 +136,7 @@ impl Reader {
         loop {
             let message = match self.messages.message().await {
                 Ok(Some(message)) => message,
-                Ok(None) => return "the TaskManager closed the session".to_owned(),
+                Ok(None) => return LEFT.to_owned(),
                 Err(status) => return format!("the connection broke: {}", status.message()),
             };
             match inbound::said(message) {

@@ -50,9 +50,10 @@ pub fn submit_and_follow(client: &Client, arguments: &RunArgs, format: Format) -
     report(client, &job, &end, format)
 }
 
+/// Errors of the text name the file that it came from.
 fn at_file(error: Error, arguments: &RunArgs) -> Error {
-    if error.code() == Code::InvalidArgument {
-        return error.context(arguments.job.file.display());
+    if error.message().starts_with("line ") {
+        return error.context(job_file::name(&arguments.job.file));
     }
     error
 }
