@@ -205,3 +205,7 @@ fn own(slice: &Batch) -> Result<Batch> {
     };
     Ok(slice.permits().iter().cloned().fold(owned, Batch::with_permit))
 }
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

@@ -2,8 +2,9 @@
 //!
 //! Counts segments; the memory itself belongs to Arrow's buffers. Every partition and every gate has an [`Account`] with a
 //! reserve that nobody else can take (so that each can always make progress) and a limit; beyond its reserve it competes for
-//! what is free. Invariant: `available` + Σ max(in use, reserved) = total, where only debts (one record larger than everything
-//! at hand) push `available` below zero.
+//! what is free. Invariant: `available` + Σ max(in use, reserved) = total, and Σ reserved ≤ total. Only debts (one record larger
+//! than everything at hand) and accounts that are opened while the pool is full push `available` below zero: the newcomer needs
+//! its reserve at once, as what fills the pool may be waiting for just that task.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -22,6 +23,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct State {
     available: isize,
+    reserved: usize,
     waiting: Vec<Waker>,
 }
 
@@ -49,7 +51,11 @@ pub(crate) struct Lease {
 
 impl Pool {
     pub(crate) fn new(total: usize) -> Arc<Self> {
-        let state = State { available: isize::try_from(total).unwrap_or(isize::MAX), waiting: Vec::new() };
+        let state = State {
+            available: isize::try_from(total).unwrap_or(isize::MAX),
+            reserved: 0,
+            waiting: Vec::new(),
+        };
         Arc::new(Self { total, state: Mutex::new(state) })
     }
 
@@ -64,16 +70,21 @@ impl Pool {
 
     /// Opens an account that always has `reserved` segments and never holds more than `limit` (debts aside).
     pub(crate) fn open(self: &Arc<Self>, reserved: usize, limit: usize, what: &str) -> Result<Arc<Account>> {
-        if self.take(reserved, reserved) < reserved {
-            return Err(Error::new(
-                Code::NetworkMemory,
-                format!(
-                    "{what} needs {reserved} network buffers, {} of {} are left: raise taskmanager.memory.network.max or \
-                     lower the parallelism",
-                    self.available(),
-                    self.total
-                ),
-            ));
+        {
+            let mut state = lock(&self.state);
+            if state.reserved + reserved > self.total {
+                return Err(Error::new(
+                    Code::NetworkMemory,
+                    format!(
+                        "{what} needs {reserved} network buffers, {} of {} are not promised to others: raise \
+                         taskmanager.memory.network.max or lower the parallelism",
+                        self.total - state.reserved,
+                        self.total
+                    ),
+                ));
+            }
+            state.reserved += reserved;
+            state.available -= reserved as isize;
         }
         let usage = Mutex::new(Usage::default());
         Ok(Arc::new(Account { pool: Arc::clone(self), reserved, limit: limit.max(reserved), usage }))
@@ -194,6 +205,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         // Every lease holds the account, so only what was acquired by number, and the reserve, is left.
         let in_use = lock(&self.usage).in_use;
+        lock(&self.pool.state).reserved -= self.reserved;
         self.pool.give(in_use.max(self.reserved));
     }
 }
@@ -230,6 +242,19 @@ mod tests {
         drop((own, a, b));
         assert_eq!(pool.available(), 10);
         assert!(pool.open(11, 11, "c").is_err());
+    }
+
+    #[test]
+    fn a_newcomer_gets_its_reserve_though_others_fill_the_pool() {
+        let pool = Pool::new(4);
+        let first = pool.open(1, 4, "first").expect("there is room");
+        let all = first.lease_up_to(4).expect("some");
+        assert_eq!(all.segments(), 4);
+        let second = pool.open(2, 4, "second").expect("two of four are promised to nobody");
+        assert_eq!(second.lease_up_to(4).expect("its reserve").segments(), 2);
+        assert!(pool.open(2, 2, "third").is_err(), "no more is promised than there is");
+        drop((all, first));
+        assert_eq!(pool.available(), 2);
     }
 
     #[test]

@@ -83,8 +83,6 @@ impl Registry {
             let entry = Entry { channel, producer: Claim::Open, consumer: Claim::Open, since: now };
             state.channels.insert(key, entry);
             state.waiting += 1;
-        } else {
-            state.waiting = state.waiting.saturating_sub(1);
         }
         let Some(entry) = state.channels.get_mut(&key) else {
             return Err(Error::internal(format!("{key} vanished from its registry")));
@@ -97,7 +95,12 @@ impl Registry {
             return Err(Error::new(Code::MalformedMessage, format!("{key} is claimed twice by its {end:?}")));
         }
         *claim = Claim::Held;
-        Ok(Arc::clone(&entry.channel))
+        let met = entry.producer != Claim::Open && entry.consumer != Claim::Open;
+        let channel = Arc::clone(&entry.channel);
+        if met {
+            state.waiting = state.waiting.saturating_sub(1);
+        }
+        Ok(channel)
     }
 
     /// One end has gone; after the second the channel is forgotten.
@@ -199,3 +202,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

@@ -347,3 +347,25 @@ async fn watermarks_to_a_consumer_that_takes_nothing_are_bounded() {
     assert!(events.len() < 10, "{} events", events.len());
     assert!(matches!(events[events.len() - 2], StreamElement::Watermark(Watermark(99_999))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_too_small_for_exclusive_buffers_still_serves_128_by_128_channels() {
+    let options = Options { pool_bytes: 12 << 20, ..Options::default() };
+    let (upstream, _up) = network(options.clone()).await;
+    let (downstream, _down) = network(options).await;
+    let parallelism = 128;
+    let mut tasks = tokio::task::JoinSet::new();
+    for subtask in 0..parallelism {
+        let spec = partition_spec(subtask, parallelism, Partitioning::Hash(vec![0]));
+        let mut partition = upstream.result_partition(&spec).unwrap();
+        let sources: Vec<_> = (0..parallelism).map(|source| (source, at(&upstream))).collect();
+        let mut gate = downstream.input_gate(&gate_spec(subtask, sources)).unwrap();
+        tasks.spawn(async move {
+            produce(&mut partition, batches(3, 1000, 20)).await.unwrap();
+            0
+        });
+        tasks.spawn(async move { consume(&mut gate).await.unwrap().0.len() });
+    }
+    let rows: usize = tasks.join_all().await.into_iter().sum();
+    assert_eq!(rows, 128 * 3000);
+}
