@@ -1,8 +1,8 @@
 //! A text of SQL in, a job or its explanation out.
 //!
-//! Decides which statements of a text count for what: all its INSERTs and SELECTs are one job; its declarations are seen by the statements
-//! behind them. Invariant: neither call panics or recurses beyond its stack, whatever the text; every error has the
-//! line that it speaks of. Knows nothing of how a query is parsed or planned.
+//! Decides which statements of a text count for what: all its INSERTs and SELECTs are one job; its declarations are seen
+//! by the statements behind them. Invariant: neither call panics or recurses beyond its stack, whatever the text; every
+//! error has the line that it speaks of. Knows nothing of how a query is parsed or planned.
 
 use std::collections::BTreeMap;
 

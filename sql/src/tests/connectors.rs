@@ -11,13 +11,14 @@ use weir_api::sink::{Sink, SinkWriter, WriterContext};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
 use weir_proto::v1::{Split, TableSpec};
 
-/// `files`, which needs a path, `events`, which has columns of its own, and `print`.
+/// `files`, which needs a path, and `events`, which has columns of its own.
 pub(super) fn registry() -> ConnectorRegistry {
-    registry_without_print().with(Test::Print)
+    ConnectorRegistry::default().with(Test::Files).with(Test::Events)
 }
 
-pub(super) fn registry_without_print() -> ConnectorRegistry {
-    ConnectorRegistry::default().with(Test::Files).with(Test::Events)
+/// And `print`.
+pub(super) fn registry_with_print() -> ConnectorRegistry {
+    registry().with(Test::Print)
 }
 
 enum Test {

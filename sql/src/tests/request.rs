@@ -6,7 +6,7 @@ use weir_api::error::Code;
 use weir_proto::v1::TableSpec;
 use weir_proto::v1::operator_spec::Kind;
 
-use super::connectors::{registry, registry_without_print};
+use super::connectors::{registry, registry_with_print};
 use crate::{PlanRequest, Planned, explain, plan};
 
 const TABLES: &str = "CREATE TABLE e (id BIGINT, price DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'events');
@@ -15,7 +15,7 @@ CREATE TABLE p (id BIGINT, n BIGINT) WITH ('connector' = 'files', 'path' = 'y');
 ";
 
 fn with<T>(sql: &str, run: impl FnOnce(PlanRequest<'_>) -> T) -> T {
-    let registry = registry();
+    let registry = registry_with_print();
     run(PlanRequest { sql, name: None, parallelism: None, config: BTreeMap::new(), registry: &registry })
 }
 
@@ -50,7 +50,7 @@ fn all_inserts_are_one_job() {
 
 #[test]
 fn name_and_parallelism_of_the_request_win() {
-    let registry = registry();
+    let registry = registry_with_print();
     let text = format!(
         "{TABLES} SET 'parallelism.default' = '3'; SET 'pipeline.name' = 'text'; INSERT INTO o SELECT id, price FROM e"
     );
@@ -146,7 +146,7 @@ fn what_a_query_alone_is_refused_for_has_its_place() {
         refusal(&format!("{TABLES}\nSELECT prize FROM e"))
             .starts_with("line 5, column 8: there is no column 'prize'; did you mean 'price'?")
     );
-    let registry = registry_without_print();
+    let registry = registry();
     let sql = format!("{TABLES}SELECT id FROM e");
     let request = PlanRequest {
         sql: &sql,
@@ -158,7 +158,7 @@ fn what_a_query_alone_is_refused_for_has_its_place() {
     let refused = plan(request).unwrap_err();
     assert!(
         refused.message().starts_with(
-            "line 4, column 1: the rows of a SELECT without INSERT INTO are printed: there is no connector 'print'"
+            "line 4, column 1: the rows of a SELECT without INSERT INTO are printed: no connector 'print'"
         ),
         "{refused}"
     );
