@@ -68,7 +68,7 @@ while [ "$rounds" = 0 ] || [ "$round" -lt "$rounds" ]; do
             "$state" "${records:-0}" "$((${records:-0} > before ? ${records:-0} - before : 0))" "$alerts"
         before=${records:-0}
         if [ "$alerts" -gt "$printed" ]; then
-            cat "$work"/taskmanager-*.out | grep ALERT | tail -n 2
+            tail -q -n 1 "$work"/taskmanager-*.out | grep ALERT || true
             printed=$alerts
         fi
         case $state in

@@ -51,7 +51,7 @@ SELECT 'probing, then a large payment' AS rule, card, window_start, window_end, 
 FROM spending WHERE probes >= 8 AND largest > 9000
 UNION ALL
 SELECT 'seen everywhere' AS rule, card, window_start, window_end, spent
-FROM spread WHERE merchants >= 60;
+FROM spread WHERE merchants >= 57;
 
 CREATE TABLE alert_file (
     rule STRING, card INT, window_start TIMESTAMP(3), window_end TIMESTAMP(3), spent DECIMAL(38, 2)

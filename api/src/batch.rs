@@ -6,8 +6,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array, Int8Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, AsArray, GenericListArray, Int8Array, OffsetSizeTrait, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::error::{Error, Result};
 
@@ -165,19 +165,82 @@ impl Batch {
     /// Bytes that the rows themselves take, slices counted by their own share of the buffers.
     #[must_use]
     pub fn slice_bytes(&self) -> usize {
-        self.records
-            .columns()
-            .iter()
-            .map(|column| {
-                column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
-            })
-            .sum::<usize>()
+        self.records.columns().iter().map(|column| bytes_of(column)).sum::<usize>()
             + self.kinds.as_ref().map_or(0, Array::len)
     }
+}
+
+/// Bytes of an array's own rows. Arrow counts a sliced list's child as a whole, so nested arrays are walked.
+fn bytes_of(array: &dyn Array) -> usize {
+    let nulls = array.nulls().map_or(0, |nulls| nulls.len().div_ceil(8));
+    match array.data_type() {
+        DataType::Struct(_) => {
+            nulls + array.as_struct().columns().iter().map(|column| bytes_of(column)).sum::<usize>()
+        }
+        DataType::List(_) => nulls + list_bytes(array.as_list::<i32>()),
+        DataType::LargeList(_) => nulls + list_bytes(array.as_list::<i64>()),
+        DataType::Map(_, _) => {
+            let map = array.as_map();
+            let (start, end) = (map.value_offsets()[0] as usize, map.value_offsets()[map.len()] as usize);
+            nulls + (map.len() + 1) * size_of::<i32>() + bytes_of(&map.entries().slice(start, end - start))
+        }
+        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
+    }
+}
+
+fn list_bytes<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> usize {
+    let (start, end) = (list.value_offsets()[0].as_usize(), list.value_offsets()[list.len()].as_usize());
+    (list.len() + 1) * size_of::<O>() + bytes_of(&list.values().slice(start, end - start))
 }
 
 impl From<RecordBatch> for Batch {
     fn from(records: RecordBatch) -> Self {
         Self::new(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use arrow::array::{ArrayRef, Int64Array, ListArray, StructArray};
+    use arrow::datatypes::{Field, Int64Type};
+
+    use super::*;
+
+    fn lists(rows: usize) -> ArrayRef {
+        Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(
+            (0..rows).map(|_| Some(vec![Some(1); 100])),
+        ))
+    }
+
+    #[test]
+    fn a_slice_is_charged_for_its_own_rows_alone() {
+        let fields = vec![Field::new("l", lists(1).data_type().clone(), true)].into();
+        let nested: ArrayRef = Arc::new(StructArray::new(fields, vec![lists(1000)], None));
+        for column in [lists(1000), nested, Arc::new(Int64Array::from(vec![7; 1000])) as ArrayRef] {
+            let batch = Batch::new(RecordBatch::try_from_iter([("c", column)]).expect("one column"));
+            let (whole, tenth) = (batch.slice_bytes(), batch.slice(300, 100).slice_bytes());
+            assert!(tenth * 9 < whole && whole < tenth * 11, "{whole} bytes, {tenth} in a tenth of the rows");
+        }
+    }
+
+    #[test]
+    fn a_permit_returns_with_the_last_batch_that_shares_its_memory() {
+        struct Count(Arc<AtomicU32>);
+        impl Drop for Count {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let returned = Arc::new(AtomicU32::new(0));
+        let records = RecordBatch::try_from_iter([("c", lists(4))]).expect("one column");
+        let batch = Batch::new(records.clone()).with_permit(Permit::new(Count(Arc::clone(&returned))));
+        let (slice, derived) = (batch.slice(0, 1), batch.derive(records.slice(1, 2)));
+        drop(batch);
+        drop(slice);
+        assert_eq!(returned.load(Ordering::Relaxed), 0);
+        drop(derived);
+        assert_eq!(returned.load(Ordering::Relaxed), 1);
     }
 }
