@@ -1,17 +1,19 @@
 //! A query's tree as Flink reads it, before DataFusion does: names of output columns, approximate numbers, units of time.
 //!
 //! An output column without a name is called like the last part of the column or field that it is, else `EXPR$n`; of two of
-//! one name the second gets a number. A number with an exponent is a DOUBLE. Nothing else changes, and places are kept.
+//! one name the second gets a number. A number with an exponent is a DOUBLE, `ROW(…)` names its fields, SIMILAR TO becomes a
+//! regular expression. Nothing else changes, and places are kept.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
-    Spanned, Value, ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
+    SelectItem, SetExpr, Spanned, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
+use super::similar::regex_of;
 use crate::statement::{Query as ParsedQuery, WindowInput};
 
 /// The query with what DataFusion would read otherwise written out.
@@ -53,8 +55,12 @@ impl VisitorMut for Normaliser {
             Expr::Value(value) => approximate_number(value),
             Expr::Floor { expr, field } => rounded_time("FLOOR", expr, field),
             Expr::Ceil { expr, field } => rounded_time("CEIL", expr, field),
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                similar(*negated, expr, pattern, escape_char.as_ref())
+            }
             Expr::Function(function) => {
                 quote_unit(function);
+                name_fields(function);
                 None
             }
             _ => None,
@@ -89,13 +95,36 @@ fn rounded_time(name: &str, time: &Expr, unit: &CeilFloorKind) -> Option<Expr> {
         return None;
     }
     let unit = Value::SingleQuotedString(unit.to_string().to_uppercase());
-    let arguments = [time.clone(), Expr::Value(unit.into())];
-    let args = arguments
-        .into_iter()
-        .map(|expression| FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)))
-        .collect();
-    Some(Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_span(time.span(), name)]),
+    Some(call(name, time, Expr::Value(unit.into())))
+}
+
+/// `text SIMILAR TO 'pattern'` as a regular expression; other patterns are refused where types are checked.
+fn similar(negated: bool, text: &Expr, pattern: &Expr, escape: Option<&ValueWithSpan>) -> Option<Expr> {
+    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(pattern), .. }) = pattern else {
+        return None;
+    };
+    let escape = match escape.map(|escape| &escape.value) {
+        None => None,
+        Some(Value::SingleQuotedString(escape)) => {
+            let mut characters = escape.chars();
+            let only = characters.next()?;
+            if characters.next().is_some() {
+                return None;
+            }
+            Some(only)
+        }
+        Some(_) => return None,
+    };
+    let regex = Value::SingleQuotedString(regex_of(pattern, escape)?);
+    let matches = call("REGEXP", text, Expr::Value(regex.into()));
+    Some(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) } } else { matches })
+}
+
+/// A call of a function, at the place of its first argument.
+fn call(name: &str, first: &Expr, second: Expr) -> Expr {
+    let args = [first.clone(), second].map(unnamed).into();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(first.span(), name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
@@ -107,7 +136,26 @@ fn rounded_time(name: &str, time: &Expr, unit: &CeilFloorKind) -> Option<Expr> {
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    }))
+    })
+}
+
+const fn unnamed(expression: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))
+}
+
+/// `ROW(a, b)` as a row whose fields have Flink's names for them.
+fn name_fields(function: &mut Function) {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice() else { return };
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if !name.value.eq_ignore_ascii_case("ROW") || list.args.is_empty() {
+        return;
+    }
+    name.value = "NAMED_STRUCT".to_owned();
+    let fields = std::mem::take(&mut list.args);
+    for (index, field) in fields.into_iter().enumerate() {
+        let name = Value::SingleQuotedString(format!("EXPR${index}"));
+        list.args.extend([unnamed(Expr::Value(name.into())), field]);
+    }
 }
 
 /// `TIMESTAMPDIFF(unit, …)` and its like with the unit's name in quotes.

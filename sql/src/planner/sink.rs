@@ -10,6 +10,7 @@ use weir_api::error::Code;
 
 use super::errors::nearest_column;
 use super::refuse::place_of_output;
+use super::rows::cast_row;
 use super::stream::{Item, Kind, NodeId, Sink, StreamPlan, column_named, internal};
 use crate::catalog::Table;
 use crate::error::{SqlError, SqlResult};
@@ -120,8 +121,13 @@ fn cast_to(field: &Field, target: &DataType) -> Option<Expr> {
     if equal_types(field.data_type(), target) {
         return Some(column);
     }
-    casts_implicitly(field.data_type(), target)
-        .then(|| Expr::Cast(Cast::new(Box::new(column), target.clone())))
+    if !casts_implicitly(field.data_type(), target) {
+        return None;
+    }
+    match (field.data_type(), target) {
+        (DataType::Struct(from), DataType::Struct(to)) => cast_row(column, from, to),
+        _ => Some(Expr::Cast(Cast::new(Box::new(column), target.clone()))),
+    }
 }
 
 /// Whether two types are the same but for what is nullable inside them.

@@ -16,6 +16,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use weir_functions::registry;
 
 use super::decimal::{self, Decimal};
+use super::rows::cast_row;
 use crate::types::flink_type_name;
 
 /// Flink's text of a value.
@@ -101,10 +102,19 @@ impl TreeNodeRewriter for FlinkRewriter<'_> {
                 Some(expression) => Ok(Transformed::yes(expression)),
                 None => self.datafusion.f_up(Expr::BinaryExpr(binary)),
             },
-            Expr::Cast(cast) => Ok(match self.cast_to_string(&cast)? {
-                Some(expression) => Transformed::yes(expression),
-                None => Transformed::no(Expr::Cast(cast)),
-            }),
+            Expr::Cast(cast) => {
+                let rewritten = match self.cast_to_string(&cast)? {
+                    Some(expression) => Some(expression),
+                    None => self.cast_between_rows(&cast)?,
+                };
+                Ok(rewritten.map_or_else(|| Transformed::no(Expr::Cast(cast)), Transformed::yes))
+            }
+            // Those with a pattern that is known have become regular expressions.
+            Expr::SimilarTo(_) => {
+                plan_err!(
+                    "SIMILAR TO needs its pattern as a text in quotes, and a single character as ESCAPE"
+                )
+            }
             other => self.datafusion.f_up(other),
         }
     }
@@ -128,6 +138,15 @@ impl FlinkRewriter<'_> {
         );
         let udf = if differs { registry().find(CAST_TO_STRING) } else { None };
         Ok(udf.map(|udf| udf.call(vec![cast.expr.as_ref().clone()])))
+    }
+
+    /// A cast between rows whose types differ.
+    fn cast_between_rows(&self, cast: &Cast) -> Result<Option<Expr>> {
+        let DataType::Struct(to) = cast.field.data_type() else { return Ok(None) };
+        match cast.expr.get_type(self.schema)? {
+            DataType::Struct(from) if from != *to => Ok(cast_row(cast.expr.as_ref().clone(), &from, to)),
+            _ => Ok(None),
+        }
     }
 
     /// Arithmetic between exact numbers of which one is a decimal; `None` for everything else.
