@@ -10,6 +10,7 @@ mod cluster;
 mod documents;
 mod failover;
 mod flights;
+mod golden;
 mod job;
 mod judge;
 mod layers;

@@ -40,10 +40,8 @@ pub struct Process {
 impl Process {
     /// Starts `weir` with these arguments.
     pub fn weir(arguments: &[String]) -> Self {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(weir()).args(arguments);
-        command.env("WEIR_LOG", std::env::var("WEIR_LOG").unwrap_or_else(|_| "warn".to_owned()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = command(arguments);
+        command.stdout(Stdio::piped());
         let mut child = start(command).expect("weir starts");
         let output = BufReader::new(child.stdout.take().expect("the output is piped"));
         let (sender, lines) = sync_channel(KEPT_LINES);
@@ -61,6 +59,15 @@ impl Process {
             }
         });
         Self { child, lines, lines_per_second }
+    }
+
+    /// Starts `weir` with these arguments; all that it prints goes to a file instead of coming line by line.
+    pub fn weir_into(arguments: &[String], output: std::fs::File) -> Self {
+        let mut command = command(arguments);
+        command.stdout(output);
+        let child = start(command).expect("weir starts");
+        let (_, lines) = sync_channel(KEPT_LINES);
+        Self { child, lines, lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
     /// Reads the process' standard output no faster than this from now on.
@@ -111,6 +118,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn command(arguments: &[String]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(weir()).args(arguments);
+    command.env("WEIR_LOG", std::env::var("WEIR_LOG").unwrap_or_else(|_| "warn".to_owned()));
+    command.stdin(Stdio::null());
+    command
 }
 
 fn start(command: Command) -> std::io::Result<Child> {
