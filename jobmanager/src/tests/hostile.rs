@@ -76,7 +76,7 @@ async fn what_is_about_others_or_nothing_changes_nothing() {
     let id: weir_api::id::JobId = job.parse().unwrap();
     let mut hostile = Fake::join(cluster.handle.rpc_address(), 1).await;
     let mut random = StdRng::seed_from_u64(1);
-    for n in 0..500_u32 {
+    for n in 0..10_000_u32 {
         let any = |random: &mut StdRng| {
             if random.random_bool(0.5) { random.random_range(0..3) } else { random.next_u32() }
         };
@@ -137,7 +137,7 @@ async fn garbage_instead_of_protobuf_ends_its_session() {
     let channel =
         tonic::transport::Channel::from_shared(format!("http://{}", cluster.handle.rpc_address())).unwrap();
     let channel = channel.connect().await.unwrap();
-    for n in 0..300 {
+    for n in 0..10_000 {
         let mut garbage = vec![0_u8; random.random_range(1..300)];
         random.fill_bytes(&mut garbage);
         if n == 0 {
