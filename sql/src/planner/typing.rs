@@ -5,6 +5,7 @@
 //! DataFusion, whose rules agree there. One pass, inputs first, so that each expression sees its final argument types.
 //! Invariant: names of columns don't change.
 
+use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
@@ -107,7 +108,14 @@ impl TreeNodeRewriter for FlinkRewriter<'_> {
                     Some(expression) => Some(expression),
                     None => self.cast_between_rows(&cast)?,
                 };
+                if rewritten.is_none() {
+                    self.check_cast(&cast.expr, cast.field.data_type())?;
+                }
                 Ok(rewritten.map_or_else(|| Transformed::no(Expr::Cast(cast)), Transformed::yes))
+            }
+            Expr::TryCast(cast) => {
+                self.check_cast(&cast.expr, cast.field.data_type())?;
+                Ok(Transformed::no(Expr::TryCast(cast)))
             }
             // Those with a pattern that is known have become regular expressions.
             Expr::SimilarTo(_) => {
@@ -138,6 +146,15 @@ impl FlinkRewriter<'_> {
         );
         let udf = if differs { registry().find(CAST_TO_STRING) } else { None };
         Ok(udf.map(|udf| udf.call(vec![cast.expr.as_ref().clone()])))
+    }
+
+    /// Refuses a cast for which there is no rule.
+    fn check_cast(&self, expression: &Expr, to: &DataType) -> Result<()> {
+        let from = expression.get_type(self.schema)?;
+        if from == *to || can_cast_types(&from, to) {
+            return Ok(());
+        }
+        plan_err!("{} can't be cast to {}", flink_type_name(&from, true), flink_type_name(to, true))
     }
 
     /// A cast between rows whose types differ.
