@@ -4,6 +4,8 @@
 //! stands before each query; a query's rows are what its SELECT prints, a text each, without their `+I`. `$DATA` is the
 //! folder of the input files. Places in errors are counted from the statement's own first line.
 
+#![expect(clippy::disallowed_methods, reason = "deadlines of processes under test")]
+
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
