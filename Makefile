@@ -19,14 +19,14 @@ test: setup lint unit integration ## Everything that must be green
 
 lint: ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # One cargo call builds every test binary and `weir` itself, so that features are unified once.
 unit: ## Unit and property tests of every crate
-	$(CARGO) test --workspace --exclude weir-integration-tests --quiet
+	$(CARGO) test --workspace --exclude weir-integration-tests
 
 integration: setup ## Real processes, real files, DuckDB as the judge
-	$(CARGO) test --workspace --no-run --quiet
+	$(CARGO) test --workspace --no-run
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" WEIR_BIN="$(CARGO_TARGET_DIR)/debug/weir" \
 		$(CARGO) test --workspace --test integration -- --test-threads 2
 
@@ -43,7 +43,7 @@ dev: build ## A local cluster from the debug build
 	"$(CARGO_TARGET_DIR)/debug/weir" local
 
 accept: ## Renew pages and snapshots that are made from the code
-	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --exclude weir-integration-tests --quiet
+	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --exclude weir-integration-tests
 
 setup: ## Install what tests and benchmarks use besides Rust
 	@integration-tests/setup/install.sh

@@ -1,5 +1,7 @@
 //! The command line as a person meets it: help, mistakes, a job in this process.
 
+#![expect(clippy::expect_used, reason = "a test that can't go on should say where")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
