@@ -8,6 +8,7 @@
 
 mod auctions;
 mod bids;
+mod clockwork;
 mod columns;
 mod events;
 mod options;

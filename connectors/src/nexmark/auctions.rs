@@ -8,7 +8,7 @@ use super::columns::Events;
 use super::events::{self, FIRST_AUCTION_ID, Kind, Rounds, Run};
 use super::options::Settings;
 use super::prices::Prices;
-use super::source::Clockwork;
+use super::clockwork::Clockwork;
 use super::texts::{ExtraLength, Pool};
 use crate::random::Lane;
 

@@ -8,7 +8,7 @@ use super::columns::Events;
 use super::events::{self, Kind, Run};
 use super::options::Settings;
 use super::prices::Prices;
-use super::source::Clockwork;
+use super::clockwork::Clockwork;
 use super::texts::{ExtraLength, Pool, Texts};
 use crate::random::{Lane, scale};
 

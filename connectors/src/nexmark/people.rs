@@ -7,7 +7,7 @@ use weir_api::error::{Error, Result};
 use super::columns::Events;
 use super::events::{FIRST_PERSON_ID, Kind};
 use super::options::Settings;
-use super::source::Clockwork;
+use super::clockwork::Clockwork;
 use super::texts::{ExtraLength, Pool, Texts};
 use crate::random::Lane;
 

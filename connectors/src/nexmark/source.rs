@@ -17,6 +17,7 @@ use weir_proto::v1::{Predicate, Split};
 
 use super::auctions::Auctions;
 use super::bids::Bids;
+use super::clockwork::Clockwork;
 use super::columns::Events;
 use super::events::{Kind, Rounds};
 use super::options::{BaseTime, Settings};
@@ -25,7 +26,6 @@ use super::schema::EVENT_TYPE;
 use crate::generator::Rows;
 use crate::generator::numbers::Share;
 use crate::generator::reader::{Course, Reader};
-use crate::generator::timeline::Timeline;
 
 /// A `nexmark` table.
 pub struct NexmarkSource {
@@ -97,21 +97,6 @@ impl Source for NexmarkSource {
             keep_alive: self.settings.keep_alive,
         };
         Ok(Box::new(Reader::new(generator, course, &shares, context.clock)))
-    }
-}
-
-/// When events happen.
-pub struct Clockwork {
-    timeline: Timeline,
-    base_millis: i64,
-}
-
-impl Clockwork {
-    /// The time of event `n`, in milliseconds since 1970-01-01T00:00:00Z.
-    #[inline]
-    #[must_use]
-    pub fn millis(&self, n: u64) -> i64 {
-        self.base_millis.wrapping_add(self.timeline.millis(n) as i64)
     }
 }
 

@@ -12,6 +12,7 @@ mod cast;
 mod catalog;
 mod column;
 mod conditional;
+mod entry;
 mod function;
 mod hash;
 mod json;

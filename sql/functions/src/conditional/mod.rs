@@ -4,7 +4,7 @@ mod branches;
 mod extreme;
 mod lazy;
 
-use crate::catalog::Entry;
+use crate::entry::Entry;
 use crate::function::Definition;
 
 pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {

@@ -7,7 +7,7 @@ mod search;
 use datafusion_functions::core;
 use datafusion_functions_nested as df;
 
-use crate::catalog::Entry;
+use crate::entry::Entry;
 use crate::function::Definition;
 
 pub(crate) use field::get_field;

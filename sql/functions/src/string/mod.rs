@@ -8,7 +8,7 @@ mod search;
 mod slice;
 mod url;
 
-use crate::catalog::Entry;
+use crate::entry::Entry;
 use crate::function::Definition;
 use datafusion_functions::{string, unicode};
 
