@@ -21,12 +21,12 @@ lint: ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# One cargo call builds every test binary and `weir` itself, so that features are unified once.
-unit: ## Unit and property tests of every crate
-	$(CARGO) test --workspace --exclude weir-integration-tests
+# Every call selects the whole workspace, so that features are unified in one way and nothing is built twice.
+unit: ## Unit and property tests of every crate, and the command line
+	$(CARGO) test --workspace --lib --bins --test command_line
 
 integration: setup ## Real processes, real files, DuckDB as the judge
-	$(CARGO) test --workspace --no-run
+	$(CARGO) test --workspace --no-run --test command_line --test integration
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" WEIR_BIN="$(CARGO_TARGET_DIR)/debug/weir" \
 		$(CARGO) test --workspace --test integration -- --test-threads 2
 
@@ -43,7 +43,7 @@ dev: build ## A local cluster from the debug build
 	"$(CARGO_TARGET_DIR)/debug/weir" local
 
 accept: ## Renew pages and snapshots that are made from the code
-	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --exclude weir-integration-tests
+	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --lib
 
 setup: ## Install what tests and benchmarks use besides Rust
 	@integration-tests/setup/install.sh
