@@ -4,6 +4,11 @@
 # WEIR_DEMO_ROUNDS rounds), then stops every process.
 set -euo pipefail
 weir=${1:?usage: demo.sh PATH-OF-WEIR}
+if ! command -v curl >/dev/null; then
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq curl >/dev/null
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 rounds=${WEIR_DEMO_ROUNDS:-0}
 rest=localhost:${WEIR_DEMO_PORT:-8081}
