@@ -13,7 +13,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 pub use options::{ConfigOption, Description, Scope};
-pub use value::{ByteSize, Value};
+pub use value::{ByteSize, PortRange, Value};
 
 use crate::connector::nearest;
 use crate::error::{Code, Error, Result};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use weir_api::config::{ByteSize, ConfigOption, Configuration, options};
+use weir_api::config::{ByteSize, ConfigOption, Configuration, PortRange, options};
 use weir_api::error::Code;
 use weir_api::id::TaskManagerId;
 use weir_api::{Error, Result};
@@ -32,8 +32,8 @@ pub struct Options {
     pub network: network::Options,
     /// The port of the data plane; 0: any free one.
     pub data_port: u16,
-    /// The port of `/metrics`; 0: any free one; none: not served.
-    pub metrics_port: Option<u16>,
+    /// The ports of `/metrics`, of which the first free one is taken; none: not served.
+    pub metrics_ports: Option<PortRange>,
     /// What metric names start with.
     pub metrics_prefix: String,
     /// How often metrics are sampled and told.
@@ -58,7 +58,7 @@ impl Options {
             advertised_host: None,
             network: network::Options::default(),
             data_port: 0,
-            metrics_port: None,
+            metrics_ports: None,
             metrics_prefix: "weir".to_owned(),
             metrics_interval: Duration::from_secs(1),
             cancellation_timeout: Duration::from_secs(180),
@@ -89,7 +89,7 @@ impl Options {
             made.slots = slots;
         }
         made.data_port = configuration.get(&options::DATA_PORT);
-        made.metrics_port = Some(configuration.get(&options::METRICS_PORT));
+        made.metrics_ports = Some(configuration.get(&options::METRICS_PORT));
         made.metrics_prefix = configuration.get(&options::METRICS_PREFIX);
         let size = |option: &ConfigOption<ByteSize>| configuration.get(option).0 as usize;
         made.network = network::Options {
@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(options.network.bind_address.to_string(), "0.0.0.0:7001");
         assert_eq!(options.network.pool_bytes, 8 << 20);
         assert_eq!(options.id.expect("set").as_str(), "tm-1");
-        assert_eq!((options.metrics_port, options.metrics_prefix.as_str()), (Some(9249), "flink"));
+        assert_eq!(options.metrics_ports, Some(PortRange { first: 9249, last: 9260 }));
+        assert_eq!(options.metrics_prefix, "flink");
     }
 
     #[test]

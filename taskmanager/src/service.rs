@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_api::clock::Clock;
+use weir_api::config::PortRange;
 use weir_api::connector::ConnectorRegistry;
+use weir_api::error::Code;
 use weir_api::id::{SlotIndex, TaskManagerId};
 use weir_api::{Error, Result};
 use weir_proto::v1::{ProcessMetrics, Register};
@@ -79,8 +81,8 @@ impl TaskManager {
             Some(id) => id.clone(),
             None => TaskManagerId::new(format!("{data_address}-{:06x}", rand::random::<u32>() >> 8))?,
         };
-        let listener = match options.metrics_port {
-            Some(port) => Some(bind(&io, options.bind_host, port).await?),
+        let listener = match options.metrics_ports {
+            Some(ports) => Some(bind(&io, options.bind_host, ports).await?),
             None => None,
         };
         let metrics_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -295,11 +297,22 @@ impl Watch {
     }
 }
 
-async fn bind(io: &tokio::runtime::Handle, host: IpAddr, port: u16) -> Result<TcpListener> {
-    let bound = io.spawn(TcpListener::bind((host, port))).await;
-    bound
-        .map_err(|error| Error::internal("the I/O runtime is gone").with_source(error))?
-        .map_err(|error| Error::from(error).context(format_args!("bind the metrics port {host}:{port}")))
+/// Binds the first free one of `ports`.
+async fn bind(io: &tokio::runtime::Handle, host: IpAddr, ports: PortRange) -> Result<TcpListener> {
+    let mut port = ports.first;
+    loop {
+        let bound = io.spawn(TcpListener::bind((host, port))).await;
+        match bound.map_err(|error| Error::internal("the I/O runtime is gone").with_source(error))? {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && port < ports.last => port += 1,
+            Err(error) => {
+                let key = weir_api::config::options::METRICS_PORT.key;
+                let message =
+                    format!("the metrics port {host}:{port} can't be bound; choose another one with {key}");
+                return Err(Error::new(Code::Io, message).with_source(error));
+            }
+            Ok(listener) => return Ok(listener),
+        }
+    }
 }
 
 /// `host:port`, with IPv6 addresses in brackets.
@@ -307,5 +320,23 @@ fn address(host: &str, port: u16) -> String {
     match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_metrics_port_gives_way_to_the_next_of_its_range() {
+        let host = IpAddr::from([127, 0, 0, 1]);
+        let taken = std::net::TcpListener::bind((host, 0)).expect("a free port");
+        let first = taken.local_addr().expect("bound").port();
+        let io = tokio::runtime::Handle::current();
+        let range = PortRange { first, last: first.saturating_add(20) };
+        let bound = bind(&io, host, range).await.expect("one of twenty is free");
+        assert_ne!(bound.local_addr().expect("bound").port(), first);
+        let error = bind(&io, host, PortRange { first, last: first }).await.expect_err("taken");
+        assert!(error.message().contains("metrics.reporter.prom.port"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::{ByteSize, Value};
+use super::value::{ByteSize, PortRange, Value};
 
 /// One option with its type.
 pub struct ConfigOption<T> {
@@ -115,7 +115,7 @@ macro_rules! fallback_to_default {
     };
 }
 
-fallback_to_default!(Duration u32 u16 f64 bool String);
+fallback_to_default!(Duration PortRange u32 u16 f64 bool String);
 
 /// The option of this key, old names included.
 pub(super) fn find(key: &str) -> Option<&'static Description> {
@@ -218,8 +218,8 @@ options! {
     "Buffers that the channels of an input gate share."
     MAX_RECORD_SIZE: ByteSize = "taskmanager.network.max-record-size", "16 mb", Process;
     "The largest single record that can pass between tasks."
-    METRICS_PORT: u16 = "metrics.reporter.prom.port", "9249", Process;
-    "The port of the TaskManager's Prometheus endpoint `/metrics`; 0: any free one. The JobManager serves it on its REST port."
+    METRICS_PORT: PortRange = "metrics.reporter.prom.port", "9249-9260", Process;
+    "The port of the TaskManager's Prometheus endpoint `/metrics`, or a range of which the first free one is taken; 0: any free one. The JobManager serves it on its REST port."
     METRICS_PREFIX: String = "metrics.prefix", "weir", Process, check |text| check_one_of(&["weir", "flink"], text);
     "What metric names start with: `weir`, or `flink` so that existing dashboards work unchanged."
 }

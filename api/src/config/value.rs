@@ -74,6 +74,27 @@ impl Value for u16 {
     }
 }
 
+/// Ports to try in turn: `9249`, or `9249-9260`; 0: any free one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortRange {
+    /// The first to try.
+    pub first: u16,
+    /// The last to try.
+    pub last: u16,
+}
+
+impl Value for PortRange {
+    const TYPE: &'static str = "ports";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (u16::parse(first)?, u16::parse(last)?) {
+            (first, last) if first <= last && (first > 0 || last == 0) => Ok(Self { first, last }),
+            _ => Err("a port, or a range of ports such as 9249-9260, belongs here".to_owned()),
+        }
+    }
+}
+
 impl Value for f64 {
     const TYPE: &'static str = "number";
 
@@ -125,6 +146,9 @@ mod tests {
         assert_eq!(Duration::parse("10 s"), Ok(Duration::from_secs(10)));
         assert_eq!(Duration::parse("5min"), Ok(Duration::from_secs(300)));
         assert_eq!(Duration::parse("100"), Ok(Duration::from_millis(100)));
+        assert_eq!(PortRange::parse("9249"), Ok(PortRange { first: 9249, last: 9249 }));
+        assert_eq!(PortRange::parse("9249-9260"), Ok(PortRange { first: 9249, last: 9260 }));
+        assert!(PortRange::parse("9260-9249").is_err() && PortRange::parse("0-5").is_err());
         assert!(Duration::parse("soon").is_err() && Duration::parse("999999999999 d").is_err());
     }
 }

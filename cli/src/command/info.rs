@@ -7,6 +7,9 @@ use crate::args::{Format, JobArgs};
 use crate::client::Client;
 use crate::output;
 
+/// How many characters of a vertex's name the table shows.
+const LONGEST_NAME: usize = 80;
+
 /// Prints a job's state, its vertices with their counters, and its last failure.
 pub fn execute(arguments: &JobArgs, format: Format) -> Result<()> {
     let client = Client::new(&arguments.client.jobmanager);
@@ -29,7 +32,7 @@ fn table(job: &Value, exceptions: &Value) -> String {
         &["VERTEX", "PARALLELISM", "STATUS", "RECORDS IN", "RECORDS OUT"],
         vertices.iter().map(|vertex| {
             vec![
-                output::cell(&vertex["name"]),
+                shortened(&output::cell(&vertex["name"])),
                 output::cell(&vertex["parallelism"]),
                 output::cell(&vertex["status"]),
                 output::cell(&vertex["metrics"]["read-records"]),
@@ -41,4 +44,12 @@ fn table(job: &Value, exceptions: &Value) -> String {
         text.push_str(&format!("\nLast failure: {failure}"));
     }
     text
+}
+
+/// As much of a vertex's name as fits beside its numbers; `-o json` has all of it.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((cut, _)) => format!("{}…", &name[..cut]),
+        None => name.to_owned(),
+    }
 }

@@ -85,7 +85,7 @@ impl JobManager {
         let mut options = Options::new(self.address.clone());
         options.id = Some(weir_api::id::TaskManagerId::new(id).unwrap());
         options.slots = slots;
-        options.metrics_port = Some(0);
+        options.metrics_ports = Some(weir_api::config::PortRange::default());
         options.metrics_interval = Duration::from_millis(50);
         options.reconnect = (Duration::from_millis(10), Duration::from_millis(50));
         options
