@@ -92,9 +92,10 @@ pub trait SourceReader {
     /// The next event; `None` when all splits have ended. Cancel-safe. One poll does about one batch of work.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>>;
 
-    /// Whether splits are read one after the other. Then a split doesn't hold the watermark back before its first record: a folder
-    /// of a thousand files would otherwise have no watermark until the last one is open.
-    fn reads_in_turn(&self) -> bool {
+    /// Whether a split (by its position in the reader's list) goes on where one that is read before it has ended, as the parts of a
+    /// file do. Such a split doesn't hold the watermark back before its first record. Any other one does, or its records might
+    /// be late for no fault of theirs.
+    fn continues(&self, _split: usize) -> bool {
         false
     }
 }

@@ -85,10 +85,14 @@ impl WatermarkGenerator {
         })
     }
 
-    /// The splits are read one after the other: each counts from its first record on.
+    /// Those splits that go on where another one has ended count from their first record on.
     #[must_use]
-    pub fn in_turn(mut self) -> Self {
-        self.splits.iter_mut().for_each(|split| split.state = State::Waiting);
+    pub fn with_continuations(mut self, continues: impl Fn(usize) -> bool) -> Self {
+        for (position, split) in self.splits.iter_mut().enumerate() {
+            if continues(position) {
+                split.state = State::Waiting;
+            }
+        }
         self
     }
 

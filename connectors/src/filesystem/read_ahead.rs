@@ -29,15 +29,17 @@ type Ahead = (Result<SourceEvent>, Option<OwnedSemaphorePermit>);
 pub struct ReadAhead {
     receiver: mpsc::Receiver<Ahead>,
     task: JoinHandle<()>,
+    /// For each split, whether it goes on where another one has ended.
+    continues: Vec<bool>,
 }
 
 impl ReadAhead {
-    /// Starts reading.
-    pub fn new(blocks: impl Blocks, io: &Handle, bytes: usize) -> Self {
+    /// Starts reading; `continues` says of each split whether it goes on where another one has ended.
+    pub fn new(blocks: impl Blocks, io: &Handle, bytes: usize, continues: Vec<bool>) -> Self {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let task = io.spawn(read(blocks, sender, Arc::new(Semaphore::new(units)), units));
-        Self { receiver, task }
+        Self { receiver, task, continues }
     }
 }
 
@@ -82,8 +84,8 @@ impl SourceReader for ReadAhead {
         self.receiver.poll_recv(context).map(|event| event.map(|(event, _permit)| event))
     }
 
-    fn reads_in_turn(&self) -> bool {
-        true
+    fn continues(&self, split: usize) -> bool {
+        self.continues.get(split).copied().unwrap_or(false)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The source: what its options mean, which splits its files give, which reader reads them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -120,23 +120,41 @@ impl Source for FileSource {
             .enumerate()
             .map(|(index, split)| Ok((index, FileSplit::of(split)?)))
             .collect::<Result<_>>()?;
+        let continues = continuations(&splits);
         let (schema, metrics) = (context.projected_schema, context.metrics);
         Ok(Box::new(match self.format {
             Format::Json => {
                 let blocks = JsonBlocks::new(&self.lines, schema, splits, metrics)?;
-                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes)
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
             }
             Format::Parquet => {
                 let blocks = ParquetBlocks::new(&self.lines.table, schema, splits, metrics);
-                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes)
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
             }
         }))
     }
 }
 
+/// A file's parts are one stream, read in their order: all but the first of each file go on where another one has ended. Files
+/// among themselves have no order in event time.
+fn continuations(splits: &VecDeque<(usize, FileSplit)>) -> Vec<bool> {
+    let mut begun = HashSet::new();
+    splits.iter().map(|(_, split)| !begun.insert(&split.path)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_file_continue_each_other_and_files_do_not() {
+        let split = |path: &str, group| FileSplit { path: path.into(), part: Part::RowGroup(group) };
+        let splits = [split("a", 0), split("a", 3), split("b", 1), split("b", 2), split("c", 0)];
+        assert_eq!(
+            continuations(&splits.into_iter().enumerate().collect()),
+            [false, true, false, true, false]
+        );
+    }
 
     #[test]
     fn files_are_cut_into_ranges_in_order() {

@@ -4,11 +4,11 @@ use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use weir_api::error::{Error, Result};
 
+use super::clockwork::Clockwork;
 use super::columns::Events;
 use super::events::{self, FIRST_AUCTION_ID, Kind, Rounds, Run};
 use super::options::Settings;
 use super::prices::Prices;
-use super::clockwork::Clockwork;
 use super::texts::{ExtraLength, Pool};
 use crate::random::Lane;
 

@@ -4,10 +4,10 @@ use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use weir_api::error::{Error, Result};
 
+use super::clockwork::Clockwork;
 use super::columns::Events;
 use super::events::{FIRST_PERSON_ID, Kind};
 use super::options::Settings;
-use super::clockwork::Clockwork;
 use super::texts::{ExtraLength, Pool, Texts};
 use crate::random::Lane;
 

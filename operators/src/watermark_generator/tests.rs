@@ -53,8 +53,8 @@ fn the_slowest_split_counts_and_nulls_and_old_records_do_not() {
 }
 
 #[test]
-fn splits_read_in_turn_count_from_their_first_record() {
-    let mut generator = generator(3, 0).in_turn();
+fn splits_that_continue_others_count_from_their_first_record() {
+    let mut generator = generator(3, 0).with_continuations(|split| split > 0);
     assert_eq!(generator.poll(0), WatermarkChange::default());
     generator.on_records(0, &records(&[Some(5)]), 0).unwrap();
     assert_eq!(generator.poll(0), advanced(5), "splits 1 and 2 have not begun");

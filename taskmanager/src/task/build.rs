@@ -164,10 +164,9 @@ impl<'a> Site<'a> {
             metrics: self.metrics.operator(0),
         };
         let reader = source.reader(context, splits)?;
-        let in_turn = |generator: WatermarkGenerator| {
-            if reader.reads_in_turn() { generator.in_turn() } else { generator }
-        };
-        let generator = generator.transpose()?.map(in_turn);
+        let generator = generator.transpose()?;
+        let generator =
+            generator.map(|generator| generator.with_continuations(|split| reader.continues(split)));
         Ok(Reader::new(reader, generator, Arc::clone(clock)))
     }
 
