@@ -2,7 +2,7 @@
 //!
 //! They are sqllogictest files. Declarations (`statement ok` with CREATE, SET and so on) are the file's session, which
 //! stands before each query; a query's rows are what its SELECT prints, a text each, without their `+I`. `$DATA` is the
-//! folder of the input files. Places in errors are counted from the statement's own first line.
+//! folder of the input files, `$LATE` a file of more than one batch, see [`late`]. Places in errors are counted from the statement's own first line.
 
 #![expect(clippy::disallowed_methods, reason = "deadlines of processes under test")]
 
@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(3);
 /// Files that run at the same time, each on a cluster of its own.
 const THREADS: usize = 2;
+/// How many rows a source's batch has.
+const BATCH_ROWS: usize = 8192;
 /// What a text of declarations alone is refused with.
 const ONLY_DECLARATIONS: &str = "there is no INSERT INTO or SELECT in the text";
 
@@ -180,7 +183,7 @@ impl DB for Session<'_> {
     type ColumnType = DefaultColumnType;
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Refused> {
-        let statement = sql.trim().trim_end_matches(';').replace("$DATA", &data());
+        let statement = sql.trim().trim_end_matches(';').replace("$DATA", &data()).replace("$LATE", &late());
         match self.cluster.run(&format!("{}{statement}", self.declared)) {
             Ok(lines) => Ok(DBOutput::Rows {
                 types: vec![DefaultColumnType::Text],
@@ -202,4 +205,26 @@ impl DB for Session<'_> {
 
 fn data() -> String {
     crate::cluster::sql_path(&Path::new(FOLDER).join("data"))
+}
+
+/// `data/late/1.json`, empty records until a source's first batch is full, then `data/late/2.json`: as one file, which is one
+/// stream, so what stands in the second part may be late.
+fn late() -> String {
+    static MADE: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
+    let (_folder, path) = MADE.get_or_init(|| {
+        let part = |name: &str| {
+            std::fs::read_to_string(Path::new(FOLDER).join("data/late").join(name))
+                .expect("the data can be read")
+        };
+        let mut text = part("1.json");
+        let filler = "{\"at\":\"2024-05-01 08:00:01\"}\n";
+        text.push_str(&filler.repeat(BATCH_ROWS - text.lines().count()));
+        text.push_str(&part("2.json"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("late.json");
+        std::fs::write(&path, text).expect("the folder is writable");
+        let path = crate::cluster::sql_path(&path);
+        (folder, path)
+    });
+    path.clone()
 }
