@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use weir_proto::v1::TableSpec;
 
 use crate::error::{Code, Error, Result};
@@ -25,6 +26,21 @@ pub struct OptionDescription {
     pub description: &'static str,
 }
 
+/// A metadata column that a connector offers.
+#[derive(Clone, Debug)]
+pub struct MetadataDescription {
+    /// The key of `METADATA FROM 'key'`.
+    pub key: &'static str,
+    /// What a reader emits and a writer takes; other declared types are cast.
+    pub data_type: DataType,
+    /// Whether it can be null.
+    pub nullable: bool,
+    /// Whether a sink takes it; else it must be declared VIRTUAL there.
+    pub writable: bool,
+    /// What it means.
+    pub description: &'static str,
+}
+
 /// Options that every table takes: the planner reads them.
 pub const PLANNER_OPTIONS: &[OptionDescription] = &[
     OptionDescription {
@@ -39,6 +55,30 @@ pub const PLANNER_OPTIONS: &[OptionDescription] = &[
         default: None,
         description: "How many parallel subtasks write the table; without it, that of what is written.",
     },
+    OptionDescription {
+        key: "scan.watermark.idle-timeout",
+        required: false,
+        default: None,
+        description: "After this long without a record a split (a partition, a file) holds the watermark back no longer; without it, table.exec.source.idle-timeout.",
+    },
+    OptionDescription {
+        key: "on-error.dlq-table",
+        required: false,
+        default: None,
+        description: "With 'on-error' = 'dlq': the table that takes the records that can't be decoded, in the columns source, position, raw, error, ts (those that it declares).",
+    },
+    OptionDescription {
+        key: "late-data.policy",
+        required: false,
+        default: Some("drop"),
+        description: "What a window does with a row that comes after the window has been emitted: drop (counted in numLateRecordsDropped) or side-output.",
+    },
+    OptionDescription {
+        key: "late-data.table",
+        required: false,
+        default: None,
+        description: "With 'late-data.policy' = 'side-output': the table that takes late rows, in the columns source, position, raw, error, ts, row (JSON) and watermark (those that it declares).",
+    },
 ];
 
 /// A kind of table, named by the option `connector`.
@@ -52,6 +92,11 @@ pub trait Connector: Send + Sync {
     /// The physical columns where the statement declares none (a generator with a fixed schema).
     fn default_schema(&self) -> Option<arrow::datatypes::SchemaRef> {
         None
+    }
+
+    /// The metadata columns that it offers for a table of these options.
+    fn metadata(&self, _table: &TableSpec) -> Vec<MetadataDescription> {
+        Vec::new()
     }
 
     /// The table as a source, its options and schema checked; an error if it can't be read.

@@ -20,6 +20,7 @@ pub use layout::{
 
 use crate::error::{Code, Error, Result};
 use crate::id::{OperatorUid, VertexId};
+use crate::side_output;
 
 /// The number of key groups unless `pipeline.max-parallelism` says otherwise.
 pub const DEFAULT_MAX_PARALLELISM: u32 = 128;
@@ -126,6 +127,9 @@ pub struct JobEdge {
     pub input: u32,
     /// How rows find their subtask.
     pub partitioning: Partitioning,
+    /// `None`: what the chain emits. Else the operator of the source's chain whose side output the edge carries. Events travel
+    /// on every edge.
+    pub side_output: Option<OperatorUid>,
 }
 
 /// A job as it is scheduled.
@@ -196,6 +200,19 @@ impl JobGraph {
         self.edges.iter().enumerate().filter(move |(_, edge)| edge.source == vertex)
     }
 
+    /// What an edge carries; `None` for an edge that isn't valid.
+    #[must_use]
+    pub fn edge_schema(&self, edge: &JobEdge) -> Option<SchemaRef> {
+        let source = self.vertices.get(edge.source)?;
+        match &edge.side_output {
+            None => source.output_schema().cloned(),
+            Some(uid) => {
+                let node = source.chain.iter().find(|node| node.uid == *uid)?;
+                side_output::schema(node.spec.kind.as_ref()?)
+            }
+        }
+    }
+
     /// How many slots the job needs: the largest parallelism, as subtask i of every vertex shares slot i.
     #[must_use]
     pub fn required_slots(&self) -> u32 {
@@ -257,8 +274,10 @@ impl JobGraph {
             }
         }
         let ends_in_sink = vertex.chain[last].output_schema.is_none();
-        if ends_in_sink == self.outputs(index).next().is_some() {
-            return Err(format!("'{name}': a chain either ends in a sink or has outputs"));
+        if ends_in_sink == self.outputs(index).any(|(_, edge)| edge.side_output.is_none()) {
+            return Err(format!(
+                "'{name}': a chain either ends in a sink or has outputs beside side outputs"
+            ));
         }
         Ok(())
     }
@@ -271,13 +290,19 @@ impl JobGraph {
             ));
         }
         let (source, target) = (&self.vertices[edge.source], &self.vertices[edge.target]);
+        let Some(schema) = self.edge_schema(edge) else {
+            return Err(match &edge.side_output {
+                Some(uid) => format!("'{}' has no operator {uid} with a side output", source.name),
+                None => format!("'{}' emits nothing for the edge to '{}'", source.name, target.name),
+            });
+        };
         match &edge.partitioning {
             Partitioning::Forward if source.parallelism != target.parallelism => Err(format!(
                 "the forward edge from '{}' to '{}' joins parallelisms {} and {}",
                 source.name, target.name, source.parallelism, target.parallelism
             )),
             Partitioning::Hash(columns) => {
-                let width = source.output_schema().map_or(0, |schema| schema.fields().len());
+                let width = schema.fields().len();
                 if columns.is_empty() || columns.iter().any(|&column| column >= width) {
                     return Err(format!("the hash columns {columns:?} of '{}' don't exist", source.name));
                 }

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod operator;
 pub mod output;
 pub mod schema;
+pub mod side_output;
 pub mod sink;
 pub mod source;
 pub mod state;

@@ -1,10 +1,11 @@
-//! The contract of sources: splits found once by the JobManager, read by readers in tasks.
+//! The contract of sources: splits found by the JobManager, when a job is submitted and while it runs, read by readers in tasks.
 //!
 //! A source's watermarks are made per split by the task that reads it, from the watermark expression of the table; readers
 //! only say which split records came from.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use weir_proto::v1::{Predicate, Split};
 
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::OperatorMetrics;
 
 /// Whether a source ends.
@@ -43,6 +44,17 @@ pub trait Source: Send + Sync {
     /// Finds the splits: called once when a job is submitted, with the parallelism of the source's vertex. The result is kept
     /// with the job, so a restart reads the same.
     async fn discover(&self, parallelism: u32) -> Result<Vec<Split>>;
+
+    /// How often to look for further splits while the job runs; `None`: never.
+    fn discovery_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The splits that have come since `known` were found, in the order in which they are to be read. What is returned is kept
+    /// with the job like the first ones: each split is found once, and after a restart it is read again like the others.
+    async fn discover_more(&self, _known: &[Split]) -> Result<Vec<Split>> {
+        Ok(Vec::new())
+    }
 
     /// A reader over `splits`, which may be none.
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>>;
@@ -85,11 +97,14 @@ pub enum SourceEvent {
         /// Position in the list that the reader was made with.
         split: usize,
     },
+    /// Records that couldn't be decoded, for the side output: rows of [`dead_letters`](crate::side_output::dead_letters).
+    DeadLetters(RecordBatch),
 }
 
 /// Reads splits on a slot's thread: a poll computes or takes what the I/O runtime has brought, and never blocks.
 pub trait SourceReader {
-    /// The next event; `None` when all splits have ended. Cancel-safe. One poll does about one batch of work.
+    /// The next event; `None` when all splits have ended, unless more may come ([`Source::discovery_interval`]). Cancel-safe. One
+    /// poll does about one batch of work.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>>;
 
     /// Whether a split (by its position in the reader's list) goes on where one that is read before it has ended, as the parts of a
@@ -97,5 +112,10 @@ pub trait SourceReader {
     /// be late for no fault of theirs.
     fn continues(&self, _split: usize) -> bool {
         false
+    }
+
+    /// Splits that were found later: their positions go on where the list ends.
+    fn add_splits(&mut self, _splits: Vec<Split>) -> Result<()> {
+        Err(Error::internal("a source whose splits are all known from the start was given more"))
     }
 }

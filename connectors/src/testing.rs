@@ -92,6 +92,7 @@ pub async fn drain(reader: &mut dyn SourceReader) -> Result<Vec<(usize, RecordBa
     while let Some(event) = poll_fn(|context| reader.poll_next(context)).await {
         match event? {
             SourceEvent::Records { split, records } => batches.push((split, records)),
+            SourceEvent::DeadLetters(records) => panic!("dead letters without a table for them: {records:?}"),
             SourceEvent::SplitFinished { .. } => {}
         }
     }

@@ -55,6 +55,11 @@ impl From<&JobGraph> for proto::JobGraph {
                     target: edge.target as u32,
                     input: edge.input,
                     partitioning: Some((&edge.partitioning).into()),
+                    side_output: edge
+                        .side_output
+                        .as_ref()
+                        .map(|uid| uid.as_str().to_owned())
+                        .unwrap_or_default(),
                 })
                 .collect(),
             config: graph.config.clone().into_iter().collect(),
@@ -92,11 +97,16 @@ impl TryFrom<proto::JobGraph> for JobGraph {
                 let partitioning = edge
                     .partitioning
                     .ok_or_else(|| Error::new(Code::MalformedMessage, "an edge without a partitioning"))?;
+                let side_output = match edge.side_output.as_str() {
+                    "" => None,
+                    uid => Some(OperatorUid::new(uid)?),
+                };
                 Ok(JobEdge {
                     source: edge.source as usize,
                     target: edge.target as usize,
                     input: edge.input,
                     partitioning: partitioning.try_into()?,
+                    side_output,
                 })
             })
             .collect::<Result<_>>()?;

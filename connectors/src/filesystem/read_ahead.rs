@@ -69,6 +69,7 @@ async fn read(mut blocks: impl Blocks, sender: mpsc::Sender<Ahead>, allowance: A
         };
         let bytes = match &event {
             SourceEvent::Records { records, .. } => records.get_array_memory_size(),
+            SourceEvent::DeadLetters(records) => records.get_array_memory_size(),
             SourceEvent::SplitFinished { .. } => 0,
         };
         let share = u32::try_from((bytes / UNIT_BYTES).clamp(1, units)).unwrap_or(u32::MAX);

@@ -42,7 +42,13 @@ pub(crate) fn graph(name: &str, connector: &str, sources: u32, sinks: u32) -> Jo
             .expect("a chain"),
         JobVertex::new(vec![node("sink", Kind::Sink(sink), None)], sinks).expect("a chain"),
     ];
-    let edges = vec![JobEdge { source: 0, target: 1, input: 0, partitioning: Partitioning::Hash(vec![0]) }];
+    let edges = vec![JobEdge {
+        source: 0,
+        target: 1,
+        input: 0,
+        partitioning: Partitioning::Hash(vec![0]),
+        side_output: None,
+    }];
     JobGraph::new(name, 128, vertices, edges, BTreeMap::new()).expect("a valid graph")
 }
 

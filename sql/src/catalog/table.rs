@@ -41,6 +41,7 @@ pub(super) fn build_table(
         schema: schema::encode(&physical_schema),
         primary_key: primary_key.clone(),
         partition_keys: partition_keys.clone(),
+        metadata_columns: Vec::new(),
     };
     registry.check_options(&spec).map_err(|error| place_of_option(error, create))?;
     Ok(Table {

@@ -52,7 +52,7 @@ pub(super) fn layout(operators: Vec<Operator>, config: &PlannerConfig) -> Result
                     let source = *placed
                         .get(producer)
                         .ok_or_else(|| Error::internal("an operator before its input"))?;
-                    edges.push(JobEdge { source, target, input: 0, partitioning });
+                    edges.push(JobEdge { source, target, input: 0, partitioning, side_output: None });
                 }
                 chains.push((parallelism, vec![node]));
                 target

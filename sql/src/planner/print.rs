@@ -62,6 +62,7 @@ fn print_table(columns: &Schema, query: &Query, identifier: Option<&str>) -> Tab
             schema: schema::encode(&physical_schema),
             primary_key: Vec::new(),
             partition_keys: Vec::new(),
+            metadata_columns: Vec::new(),
         },
         physical_schema,
         columns: Vec::new(),

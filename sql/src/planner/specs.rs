@@ -102,6 +102,7 @@ pub(super) fn aggregate(
         aggregates,
         properties: aggregate.properties.iter().map(|(kind, _)| property(kind).into()).collect(),
         input_schema: schema::encode(input),
+        late_rows_of: String::new(),
     })
 }
 

@@ -228,6 +228,9 @@ impl Machine {
             Body::Refused(_) | Body::Heartbeat(_) => Ok(Vec::new()),
             Body::Deploy(deploy) => self.deploy(deploy),
             Body::Cancel(cancel) => self.cancel(&cancel),
+            Body::AddSplits(_) => {
+                Err(malformed("splits for a source whose splits are all known from the start"))
+            }
         }
     }
 

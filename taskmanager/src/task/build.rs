@@ -141,7 +141,7 @@ impl<'a> Site<'a> {
     /// What comes in from other tasks; several edges of one input carry the same.
     fn input_schema(&self) -> Option<SchemaRef> {
         let (_, edge) = self.graph.inputs(self.id.vertex.0 as usize).min_by_key(|(_, edge)| edge.input)?;
-        self.graph.vertices().get(edge.source)?.output_schema().cloned()
+        self.graph.edge_schema(edge)
     }
 
     fn reader(&self, node: &OperatorNode, spec: &SourceSpec, splits: Vec<Split>) -> Result<Reader> {

@@ -90,6 +90,9 @@ impl Reader {
                 }
                 self.advance(None);
             }
+            SourceEvent::DeadLetters(_) => {
+                return Err(Error::internal("a source hands over dead letters that nobody takes"));
+            }
         }
         Ok(())
     }

@@ -106,6 +106,7 @@ pub(super) fn spec(window: Window, keys: &[u32], aggregates: Vec<AggregateCall>)
     let bounded = matches!(window.kind, Some(window::Kind::EndOfInput(_)));
     let properties = [WindowProperty::WindowStart, WindowProperty::WindowEnd, WindowProperty::WindowTime];
     WindowAggregateSpec {
+        late_rows_of: String::new(),
         phase: Phase::Unspecified as i32,
         window: Some(window),
         time_column: TIME,
