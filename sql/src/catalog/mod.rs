@@ -4,6 +4,7 @@
 //! checked by their connectors, and every name in a table's watermark, key and partitioning is one of its columns. It
 //! plans nothing: expressions and views are kept as trees.
 
+mod metadata;
 pub(crate) mod session;
 mod table;
 
@@ -13,6 +14,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::Expr;
 use weir_proto::v1::TableSpec;
 
+pub use metadata::{SinkColumn, SinkTable};
 pub use session::Session;
 
 use crate::statement::{Name, Position, Query};
@@ -53,7 +55,8 @@ pub enum Relation {
 pub struct Table {
     /// Its full name.
     pub path: ObjectPath,
-    /// What its connector is told: [`TableSpec::schema`] is the [`Table::physical_schema`].
+    /// What its connector is told when it is read: [`TableSpec::schema`] is [`Table::read_schema`]. [`Table::sink`] has what it
+    /// is told when it is written to.
     pub spec: TableSpec,
     /// The columns that the connector reads and writes, in their order.
     pub physical_schema: SchemaRef,
@@ -93,19 +96,23 @@ pub enum ColumnSource {
     Computed(Box<Expr>),
     /// The connector's metadata.
     Metadata {
-        /// Its Arrow type and nullability, under the column's name.
+        /// The declared type and nullability, under the column's name.
         field: arrow::datatypes::FieldRef,
+        /// What the connector gives and takes, under the column's name.
+        stored: arrow::datatypes::FieldRef,
         /// The connector's key.
         key: String,
         /// Whether a sink leaves it out.
         is_virtual: bool,
+        /// Whether a sink can take it.
+        writable: bool,
     },
 }
 
 /// A table's watermark.
 #[derive(Clone, Debug)]
 pub struct Watermark {
-    /// The time attribute: a physical or computed column of the table.
+    /// The time attribute: a column of the table.
     pub column: String,
     /// The watermark of one row, over the table's columns, computed ones included.
     pub expression: Box<Expr>,

@@ -9,6 +9,7 @@ use weir_api::error::Code;
 use weir_api::schema;
 use weir_proto::v1::TableSpec;
 
+use super::metadata::{metadata_columns, metadata_source, with_metadata};
 use super::{Column, ColumnSource, ObjectPath, Table, Watermark};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::{ColumnKind, CreateTable, Name, TableOption};
@@ -28,21 +29,26 @@ pub(super) fn build_table(
     let names: Vec<Name> = create.columns.iter().map(|column| column.name.clone()).collect();
     check_distinct(&names, &format!("table {path}"))?;
 
-    let (mut fields, columns) = columns_of(create, &path, connector)?;
+    let mut fields = physical_fields(create, &path, connector)?;
+    let mut spec = TableSpec {
+        name: path.to_string(),
+        connector: connector_option.value.clone(),
+        options: options.into_iter().collect(),
+        schema: schema::encode(&Schema::new(fields.clone())),
+        primary_key: Vec::new(),
+        partition_keys: Vec::new(),
+        metadata_columns: Vec::new(),
+    };
+    let columns = columns_of(create, &path, connector, &spec)?;
     let primary_key = key_of(create, &path, &columns, &mut fields)?;
     let partition_keys = partitions_of(create, &path, &columns)?;
     let watermark = watermark_of(create, &path, &columns, &fields)?;
     let physical_schema = Arc::new(Schema::new(fields));
 
-    let spec = TableSpec {
-        name: path.to_string(),
-        connector: connector_option.value.clone(),
-        options: options.into_iter().collect(),
-        schema: schema::encode(&physical_schema),
-        primary_key: primary_key.clone(),
-        partition_keys: partition_keys.clone(),
-        metadata_columns: Vec::new(),
-    };
+    spec.schema = schema::encode(&with_metadata(&physical_schema, &columns));
+    spec.primary_key.clone_from(&primary_key);
+    spec.partition_keys.clone_from(&partition_keys);
+    spec.metadata_columns = metadata_columns(&columns);
     registry.check_options(&spec).map_err(|error| place_of_option(error, create))?;
     Ok(Table {
         path,
@@ -100,32 +106,54 @@ fn connector_of<'a>(
     Ok((option, connector))
 }
 
-/// The physical fields and all columns.
+/// The physical fields: those declared, or the connector's own where none is.
+fn physical_fields(
+    create: &CreateTable,
+    path: &ObjectPath,
+    connector: &dyn Connector,
+) -> SqlResult<Vec<Field>> {
+    let declared: Vec<Field> = create
+        .columns
+        .iter()
+        .filter_map(|column| match &column.kind {
+            ColumnKind::Physical(data_type) => Some(data_type.to_field(&column.name.value)),
+            ColumnKind::Computed(_) | ColumnKind::Metadata { .. } => None,
+        })
+        .collect();
+    if !declared.is_empty() {
+        return Ok(declared);
+    }
+    let own = connector.default_schema().ok_or_else(|| {
+        let message = format!(
+            "table {path} declares no columns that its connector '{}' could read or write",
+            connector.identifier()
+        );
+        SqlError::at(Code::InvalidArgument, create.name.position, message)
+    })?;
+    Ok(own.fields().iter().map(|field| field.as_ref().clone()).collect())
+}
+
+/// All columns, in their order; `spec` has the physical ones.
 fn columns_of(
     create: &CreateTable,
     path: &ObjectPath,
     connector: &dyn Connector,
-) -> SqlResult<(Vec<Field>, Vec<Column>)> {
-    let mut fields = Vec::new();
-    let mut columns = Vec::new();
+    spec: &TableSpec,
+) -> SqlResult<Vec<Column>> {
+    let mut columns: Vec<Column> = Vec::new();
     if !create.columns.iter().any(|column| matches!(column.kind, ColumnKind::Physical(_))) {
-        let own = connector.default_schema().ok_or_else(|| {
-            let message = format!(
-                "table {path} declares no columns that its connector '{}' could read or write",
-                connector.identifier()
-            );
-            SqlError::at(Code::InvalidArgument, create.name.position, message)
-        })?;
-        for field in own.fields() {
+        let own = connector.default_schema();
+        for (index, field) in own.iter().flat_map(|own| own.fields()).enumerate() {
             columns.push(Column {
                 name: field.name().clone(),
-                source: ColumnSource::Physical(fields.len()),
+                source: ColumnSource::Physical(index),
                 comment: None,
                 position: create.name.position,
             });
-            fields.push(field.as_ref().clone());
         }
     }
+    let mut physical = 0;
+    let mut offered = None;
     for definition in &create.columns {
         let Name { value: name, position } = definition.name.clone();
         if columns.iter().any(|column: &Column| column.name == name) {
@@ -133,22 +161,19 @@ fn columns_of(
             return Err(SqlError::at(Code::InvalidArgument, position, message));
         }
         let source = match &definition.kind {
-            ColumnKind::Physical(data_type) => {
-                fields.push(data_type.to_field(&name));
-                ColumnSource::Physical(fields.len() - 1)
+            ColumnKind::Physical(_) => {
+                physical += 1;
+                ColumnSource::Physical(physical - 1)
             }
             ColumnKind::Computed(expression) => ColumnSource::Computed(expression.clone()),
-            ColumnKind::Metadata { .. } => {
-                let message = format!(
-                    "table {path}: the connector '{}' has no metadata columns, so '{name}' can't be one",
-                    connector.identifier()
-                );
-                return Err(SqlError::unsupported(position, message));
+            kind @ ColumnKind::Metadata { .. } => {
+                let offered = offered.get_or_insert_with(|| connector.metadata(spec));
+                metadata_source(&definition.name, kind, offered, path, connector.identifier())?
             }
         };
         columns.push(Column { name, source, comment: definition.comment.clone(), position });
     }
-    Ok((fields, columns))
+    Ok(columns)
 }
 
 /// The column of a name; the error names the nearest.
@@ -212,8 +237,12 @@ fn watermark_of(
     let Some(definition) = &create.watermark else { return Ok(None) };
     let column = column_of(columns, &definition.column, "WATERMARK", path)?;
     // The type of a computed column is known to the planner only.
-    if let ColumnSource::Physical(index) = column.source
-        && let Some(field) = fields.get(index)
+    let declared = match &column.source {
+        ColumnSource::Physical(index) => fields.get(*index),
+        ColumnSource::Metadata { field, .. } => Some(field.as_ref()),
+        ColumnSource::Computed(_) => None,
+    };
+    if let Some(field) = declared
         && !schema::is_timestamp(field.data_type())
     {
         let message = format!(

@@ -164,15 +164,16 @@ fn plan_insert(
     insert: &Insert,
 ) -> SqlResult<(Option<String>, LogicalPlan, NodeId)> {
     let table = planning.session.resolve_sink(&insert.table)?;
+    let as_sink = table.sink().map_err(|error| error.or_at(insert.table.position))?;
     // The connector says whether it can be written to at all.
     planning
         .session
         .registry()
-        .sink(&table.spec)
+        .sink(&as_sink.spec)
         .map_err(|error| crate::error::SqlError::from(error).or_at(insert.table.position))?;
     let (plan, query) = plan_query(planning, stream, &insert.query)?;
-    let sink =
-        sink::lower_sink(stream, insert, table, query).map_err(|error| error.or_at(insert.position))?;
+    let sink = sink::lower_sink(stream, insert, table, &as_sink, query)
+        .map_err(|error| error.or_at(insert.position))?;
     Ok((Some(table.spec.name.clone()), plan, sink))
 }
 

@@ -12,7 +12,7 @@ use weir_proto::v1::TableSpec;
 
 use super::sink::lower_sink;
 use super::stream::{NodeId, StreamPlan};
-use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, ObjectPath, Session, Table};
+use crate::catalog::{Column, ColumnSource, DEFAULT_CATALOG, DEFAULT_DATABASE, ObjectPath, Session, Table};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::{Insert, Name, Query, TableName};
 
@@ -40,7 +40,7 @@ pub(super) fn lower_print(
         query: query.clone(),
         position: query.position,
     };
-    lower_sink(plan, &insert, &table, node).map_err(|error| error.or_at(query.position))
+    lower_sink(plan, &insert, &table, &table.sink()?, node).map_err(|error| error.or_at(query.position))
 }
 
 fn print_table(columns: &Schema, query: &Query, identifier: Option<&str>) -> Table {
@@ -64,8 +64,18 @@ fn print_table(columns: &Schema, query: &Query, identifier: Option<&str>) -> Tab
             partition_keys: Vec::new(),
             metadata_columns: Vec::new(),
         },
+        columns: physical_schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(index, field)| Column {
+                name: field.name().clone(),
+                source: ColumnSource::Physical(index),
+                comment: None,
+                position: query.position,
+            })
+            .collect(),
         physical_schema,
-        columns: Vec::new(),
         watermark: None,
         primary_key: Vec::new(),
         partition_keys: Vec::new(),

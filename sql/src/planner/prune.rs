@@ -208,10 +208,11 @@ fn narrow_scan(scan: &Scan, need: &Requirement) -> Scan {
         .iter()
         .filter_map(|field| columns.get(field.name()).map(|need| need.narrow(field)))
         .collect();
-    // COUNT(*) reads no column, but it reads rows: the narrowest column counts them.
+    // COUNT(*) reads no column, but it reads rows: the narrowest column of the record counts them.
     if fields.is_empty() {
+        let physical = scan.fields.iter().filter(|field| !scan.table.is_metadata(field.name()));
         let narrowest =
-            scan.fields.iter().min_by_key(|field| field.data_type().primitive_width().unwrap_or(usize::MAX));
+            physical.min_by_key(|field| field.data_type().primitive_width().unwrap_or(usize::MAX));
         fields.extend(narrowest.cloned());
     }
     Scan { table: scan.table.clone(), fields, filters: scan.filters.clone(), watermark }

@@ -76,7 +76,10 @@ fn offer(table: &Arc<BoundTable>, conjuncts: Vec<Expr>) -> (Vec<Predicate>, Vec<
     let mut candidates = Vec::new();
     let mut rest = Vec::new();
     for conjunct in conjuncts {
-        match predicate_of(&conjunct, &table.physical) {
+        let predicate = predicate_of(&conjunct, &table.physical);
+        // Connectors filter records by what they hold; metadata isn't part of one.
+        match predicate.filter(|predicate| predicate.path.first().is_none_or(|name| !table.is_metadata(name)))
+        {
             Some(predicate) => {
                 offered.push(predicate);
                 candidates.push(conjunct);

@@ -1,10 +1,12 @@
 //! INSERT INTO: the query's columns brought to the sink's, by Flink's implicit casts.
 //!
-//! Columns go by position to the sink's physical columns, or to those that the statement names; what is left out is NULL.
+//! Columns go by position to the columns that the sink stores (physical ones and metadata that isn't virtual), or to those that
+//! the statement names; what is left out is NULL.
 //! Invariant: the rows that reach a sink have its columns' names, types and order.
 
-use datafusion::arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Cast, Expr};
 use weir_api::error::Code;
 
@@ -12,57 +14,83 @@ use super::errors::nearest_column;
 use super::refuse::place_of_output;
 use super::rows::cast_row;
 use super::stream::{Item, Kind, NodeId, Sink, StreamPlan, column_named, internal};
-use crate::catalog::Table;
+use super::typing::coerce_expression;
+use crate::catalog::{SinkColumn, SinkTable, Table};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::Insert;
 use crate::types::flink_type_name;
 
-/// Adds the sink of an insert over its query.
+/// Adds the sink of an insert over its query. `sink` is the table as its writers see it.
 pub(super) fn lower_sink(
     plan: &mut StreamPlan,
     insert: &Insert,
     table: &Table,
+    sink: &SinkTable,
     query: NodeId,
 ) -> SqlResult<NodeId> {
-    let targets = targets(insert, table)?;
+    let targets = targets(insert, table, sink)?;
     let schema = plan.node(query)?.schema.clone();
     if schema.fields().len() != targets.len() {
-        return Err(SqlError::at(Code::SqlType, insert.position, column_count(table, &schema, &targets)));
+        return Err(SqlError::at(
+            Code::SqlType,
+            insert.position,
+            column_count(table, &schema, sink, &targets),
+        ));
     }
-    let mut items = Vec::with_capacity(table.physical_schema.fields().len());
-    for (index, target) in table.physical_schema.fields().iter().enumerate() {
-        let item = match targets.iter().position(|target| *target == index) {
+    let mut items = Vec::with_capacity(sink.columns.len());
+    let (metadata, physical): (Vec<_>, Vec<_>) =
+        sink.columns.iter().enumerate().partition(|(_, column)| column.is_metadata);
+    for (index, SinkColumn { declared, stored, .. }) in physical.into_iter().chain(metadata) {
+        let expression = match targets.iter().position(|target| *target == index) {
             Some(column) => {
                 let field = schema.field(column);
-                let expression = cast_to(field, target.data_type()).ok_or_else(|| {
+                cast_to(field, declared.data_type()).ok_or_else(|| {
                     let place = place_of_output(&insert.query.ast, column).unwrap_or(insert.query.position);
-                    SqlError::at(Code::SqlType, place, mismatch(table, field, target, column))
-                })?;
-                Item::new(target.name(), expression)
+                    SqlError::at(Code::SqlType, place, mismatch(table, field, declared, column))
+                })?
             }
-            None if !target.is_nullable() => {
+            None if !declared.is_nullable() => {
                 let message = format!(
                     "INSERT INTO {}: the column '{}' is NOT NULL, so the statement must give it a value",
                     table.path,
-                    target.name()
+                    declared.name()
                 );
                 return Err(SqlError::at(Code::SqlType, insert.position, message));
             }
             None => {
-                let null = ScalarValue::try_from(target.data_type()).map_err(|error| internal(&error))?;
-                Item::new(target.name(), Expr::Literal(null, None))
+                let null = ScalarValue::try_from(declared.data_type()).map_err(|error| internal(&error))?;
+                Expr::Literal(null, None)
             }
         };
-        items.push(item);
+        items.push(Item::new(declared.name(), as_stored(expression, declared, stored)?));
     }
     let rows = plan.calc(query, None, items)?;
-    let sink = Sink { spec: table.spec.clone(), short_name: table.path.object.clone() };
+    let sink = Sink { spec: sink.spec.clone(), short_name: table.path.object.clone() };
     Ok(plan.add(Kind::Sink(sink), vec![rows])?)
 }
 
-/// The positions in the sink's schema of the query's columns.
-fn targets(insert: &Insert, table: &Table) -> SqlResult<Vec<usize>> {
-    let fields = table.physical_schema.fields();
+/// A value of the declared type as the connector takes it.
+fn as_stored(value: Expr, declared: &Field, stored: &Field) -> SqlResult<Expr> {
+    if equal_types(declared.data_type(), stored.data_type()) {
+        return Ok(value);
+    }
+    let name = "$value";
+    let schema = Schema::new(vec![Field::new(name, declared.data_type().clone(), true)]);
+    let schema = DFSchema::try_from(schema).map_err(|error| internal(&error))?;
+    let cast = Expr::Cast(Cast::new(Box::new(column_named(name)), stored.data_type().clone()));
+    let cast = coerce_expression(cast, &schema).map_err(|error| internal(&error))?;
+    let replaced = cast.transform_up(|part| {
+        Ok(match &part {
+            Expr::Column(column) if column.name == name => Transformed::yes(value.clone()),
+            _ => Transformed::no(part),
+        })
+    });
+    Ok(replaced.map_err(|error| internal(&error))?.data)
+}
+
+/// The positions among the sink's columns of the query's columns.
+fn targets(insert: &Insert, table: &Table, sink: &SinkTable) -> SqlResult<Vec<usize>> {
+    let fields: Vec<&FieldRef> = sink.columns.iter().map(|column| &column.declared).collect();
     if insert.columns.is_empty() {
         return Ok((0..fields.len()).collect());
     }
@@ -83,7 +111,7 @@ fn targets(insert: &Insert, table: &Table) -> SqlResult<Vec<usize>> {
     Ok(targets)
 }
 
-fn column_count(table: &Table, schema: &datafusion::arrow::datatypes::Schema, targets: &[usize]) -> String {
+fn column_count(table: &Table, schema: &Schema, sink: &SinkTable, targets: &[usize]) -> String {
     let listed = |fields: Vec<&Field>| {
         let texts: Vec<String> = fields
             .iter()
@@ -91,7 +119,8 @@ fn column_count(table: &Table, schema: &datafusion::arrow::datatypes::Schema, ta
             .collect();
         texts.join(", ")
     };
-    let wanted = targets.iter().map(|index| table.physical_schema.field(*index)).collect();
+    let wanted =
+        targets.iter().filter_map(|index| Some(sink.columns.get(*index)?.declared.as_ref())).collect();
     format!(
         "INSERT INTO {}: the query has {} columns, but {} belong here.\n  query: {}\n  sink:  {}",
         table.path,

@@ -1,4 +1,5 @@
-//! A table of the catalog, bound: its computed columns and its watermark are expressions over the physical columns.
+//! A table of the catalog, bound: its computed columns, its metadata columns of other types than the connector's, and its
+//! watermark are expressions over what the connector reads.
 //!
 //! DataFusion sees all columns alike, computed ones included; what a computed column means is put in when the scan is lowered
 //! (see [`super::scan`]), so that it is computed only where it is read.
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column as ColumnName, DFSchema, Result as DataFusionResult};
-use datafusion::logical_expr::{Expr, ExprSchemable, TableProviderFilterPushDown, TableSource};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, TableProviderFilterPushDown, TableSource};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use weir_api::error::Code;
@@ -32,7 +33,7 @@ pub(super) struct BoundTable {
     pub short_name: String,
     /// What the connector is told.
     pub spec: TableSpec,
-    /// What the connector can read.
+    /// What the connector can read: physical columns, then metadata columns in the connector's types.
     pub physical: SchemaRef,
     /// All columns, in their order.
     pub columns: Vec<BoundColumn>,
@@ -47,7 +48,7 @@ pub(super) struct BoundTable {
 pub(super) struct BoundColumn {
     /// Its name.
     pub name: String,
-    /// Its value, over the physical columns; a physical column is itself.
+    /// Its value, over what the connector reads; a physical column is itself, so is metadata of the declared type.
     pub value: Expr,
 }
 
@@ -55,36 +56,40 @@ pub(super) struct BoundColumn {
 pub(super) struct BoundWatermark {
     /// The time attribute: one of the columns.
     pub column: String,
-    /// The watermark of a row, over the physical columns.
+    /// The watermark of a row, over what the connector reads.
     pub expression: Expr,
 }
 
 impl BoundTable {
     /// Types the table's expressions.
     pub fn bind(table: &Table, source: Arc<dyn Source>, context: &QueryContext<'_>) -> SqlResult<Self> {
-        let physical = Scope::new(table.physical_schema.clone())?;
+        let read = table.read_schema();
+        let stored = Scope::new(read.clone())?;
+        let given = given_columns(table, &stored)?;
+        let scope = Scope::new(Arc::new(Schema::new(
+            given.iter().map(|(field, _)| field.clone()).collect::<Vec<Field>>(),
+        )))?;
+        let metadata: Vec<BoundColumn> = given
+            .iter()
+            .map(|(field, value)| BoundColumn { name: field.name().clone(), value: value.clone() })
+            .collect();
+        let mut given = given.into_iter();
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut fields = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
             let (field, value) = match &column.source {
-                ColumnSource::Physical(index) => {
-                    let field = table.physical_schema.fields().get(*index).ok_or_else(|| {
-                        SqlError::at(
-                            Code::Internal,
-                            column.position,
-                            format!("column {} has no field", column.name),
-                        )
-                    })?;
-                    (field.as_ref().clone(), Expr::Column(ColumnName::new_unqualified(field.name())))
-                }
                 ColumnSource::Computed(expression) => {
-                    let value = physical.expression(expression, context, column.position)?;
-                    let (data_type, nullable) = physical.type_of(&value, column.position)?;
+                    let value = scope.expression(expression, context, column.position)?;
+                    let (data_type, nullable) = scope.type_of(&value, column.position)?;
+                    let value =
+                        inline(value, &metadata).map_err(|error| planning_error(&error, column.position))?;
                     (Field::new(&column.name, data_type, nullable), value)
                 }
-                ColumnSource::Metadata { .. } => {
-                    let message = format!("table {}: metadata columns aren't supported yet", table.path);
-                    return Err(SqlError::unsupported(column.position, message));
+                ColumnSource::Physical(_) | ColumnSource::Metadata { .. } => {
+                    given.next().ok_or_else(|| {
+                        let message = format!("column {} has no field", column.name);
+                        SqlError::at(Code::Internal, column.position, message)
+                    })?
                 }
             };
             fields.push(field);
@@ -96,7 +101,7 @@ impl BoundTable {
             name: table.path.to_string(),
             short_name: table.path.object.clone(),
             spec: table.spec.clone(),
-            physical: table.physical_schema.clone(),
+            physical: read,
             columns,
             watermark,
             source,
@@ -104,10 +109,45 @@ impl BoundTable {
         })
     }
 
+    /// Whether the connector fills the column beside the record.
+    pub fn is_metadata(&self, column: &str) -> bool {
+        self.spec.metadata_columns.iter().any(|metadata| metadata.name == column)
+    }
+
     /// An expression over the table's columns, over its physical columns.
     pub fn inline(&self, expression: Expr) -> DataFusionResult<Expr> {
         inline(expression, &self.columns)
     }
+}
+
+/// The columns that the connector fills, in their order, in the declared types: each with its value over what is read.
+fn given_columns(table: &Table, stored: &Scope) -> SqlResult<Vec<(Field, Expr)>> {
+    let mut given = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        let itself = || Expr::Column(ColumnName::new_unqualified(&column.name));
+        given.push(match &column.source {
+            ColumnSource::Physical(index) => {
+                let field = table.physical_schema.fields().get(*index).ok_or_else(|| {
+                    let message = format!("column {} has no field", column.name);
+                    SqlError::at(Code::Internal, column.position, message)
+                })?;
+                (field.as_ref().clone(), itself())
+            }
+            ColumnSource::Metadata { field, stored: own, .. } => {
+                if field.data_type().equals_datatype(own.data_type()) {
+                    (own.as_ref().clone(), itself())
+                } else {
+                    let cast = Expr::Cast(Cast::new(Box::new(itself()), field.data_type().clone()));
+                    let value = coerce_expression(cast, &stored.schema)
+                        .map_err(|error| planning_error(&error, column.position))?;
+                    let (data_type, nullable) = stored.type_of(&value, column.position)?;
+                    (Field::new(&column.name, data_type, nullable), value)
+                }
+            }
+            ColumnSource::Computed(_) => continue,
+        });
+    }
+    Ok(given)
 }
 
 fn bind_watermark(

@@ -162,7 +162,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE t (a INT, m BIGINT METADATA) WITH ('connector' = 'events')",
-        "line 1, column 24: table default_catalog.default_database.t: the connector 'events' has no metadata columns, so 'm' can't be one",
+        "line 1, column 24: table default_catalog.default_database.t: the connector 'events' has no metadata columns, so there is no 'm'",
     ),
     (
         "CREATE TABLE t (amount INT, PRIMARY KEY (amuont) NOT ENFORCED) WITH ('connector' = 'events')",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use weir_api::Result;
-use weir_api::connector::{Connector, ConnectorRegistry, OptionDescription};
+use weir_api::connector::{Connector, ConnectorRegistry, MetadataDescription, OptionDescription};
 use weir_api::error::{Code, Error};
 use weir_api::sink::{Sink, SinkWriter, WriterContext};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
@@ -44,6 +44,23 @@ impl Connector for TestConnector {
 
     fn default_schema(&self) -> Option<SchemaRef> {
         None
+    }
+
+    fn metadata(&self, _: &TableSpec) -> Vec<MetadataDescription> {
+        let column = |key, data_type, nullable, writable| MetadataDescription {
+            key,
+            data_type,
+            nullable,
+            writable,
+            description: "",
+        };
+        let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        vec![
+            column("offset", DataType::Int64, false, false),
+            column("partition", DataType::Int32, false, false),
+            column("timestamp", time, true, true),
+            column("key", DataType::Binary, true, true),
+        ]
     }
 
     fn source(&self, table: &TableSpec) -> Result<Arc<dyn Source>> {

@@ -2,6 +2,7 @@
 
 mod connectors;
 mod graph;
+mod metadata;
 mod nexmark;
 mod random;
 mod refused;
