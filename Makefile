@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export WEIR_CACHE := $(CACHE)
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint dev build release unit integration setup accept clean
+.PHONY: help demo test bench lint dev build release unit integration setup toolchain accept clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,15 +17,15 @@ demo: release ## Start a real local cluster and run fraud detection on it until 
 
 test: setup lint unit integration ## Everything that must be green
 
-lint: ## Formatting and clippy, warnings as errors
+lint: toolchain ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # Every call selects the whole workspace, so that features are unified in one way and nothing is built twice.
-unit: ## Unit and property tests of every crate, and the command line
+unit: toolchain ## Unit and property tests of every crate, and the command line
 	$(CARGO) test --workspace --lib --bins --test command_line
 
-integration: setup ## Real processes, real files, DuckDB as the judge
+integration: toolchain setup ## Real processes, real files, DuckDB as the judge
 	$(CARGO) test --workspace --no-run --test command_line --test integration
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" WEIR_BIN="$(CARGO_TARGET_DIR)/debug/weir" \
 		$(CARGO) test --workspace --test integration -- --test-threads 2
@@ -33,17 +33,20 @@ integration: setup ## Real processes, real files, DuckDB as the judge
 bench: setup release ## The figures of docs/benchmarks.md, measured here
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" "$(CACHE)/venv/bin/python" benchmarks/run.py --weir "$(CARGO_TARGET_DIR)/release/weir"
 
-build: ## Debug build
+build: toolchain ## Debug build
 	$(CARGO) build --workspace
 
-release: ## Release build
+release: toolchain ## Release build
 	$(CARGO) build --release --workspace
 
 dev: build ## A local cluster from the debug build
 	"$(CARGO_TARGET_DIR)/debug/weir" local
 
-accept: ## Renew pages and snapshots that are made from the code
+accept: toolchain ## Renew pages and snapshots that are made from the code
 	WEIR_ACCEPT=1 INSTA_UPDATE=always $(CARGO) test --workspace --lib
+
+toolchain: # What the build of librdkafka and OpenSSL calls
+	@integration-tests/setup/install.sh toolchain
 
 setup: ## Install what tests and benchmarks use besides Rust
 	@integration-tests/setup/install.sh
