@@ -110,6 +110,7 @@ fn call(function: Function, argument: Option<u32>) -> AggregateCall {
 fn spec(kind: window::Kind, key_columns: Vec<u32>, call: AggregateCall) -> WindowAggregateSpec {
     WindowAggregateSpec {
         late_rows_of: String::new(),
+        late_columns: Vec::new(),
         phase: Phase::Unspecified as i32,
         window: Some(Window { kind: Some(kind) }),
         time_column: 1,

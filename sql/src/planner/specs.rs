@@ -103,6 +103,7 @@ pub(super) fn aggregate(
         properties: aggregate.properties.iter().map(|(kind, _)| property(kind).into()).collect(),
         input_schema: schema::encode(input),
         late_rows_of: String::new(),
+        late_columns: Vec::new(),
     })
 }
 

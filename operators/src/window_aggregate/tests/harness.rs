@@ -107,6 +107,7 @@ pub(super) fn spec(window: Window, keys: &[u32], aggregates: Vec<AggregateCall>)
     let properties = [WindowProperty::WindowStart, WindowProperty::WindowEnd, WindowProperty::WindowTime];
     WindowAggregateSpec {
         late_rows_of: String::new(),
+        late_columns: Vec::new(),
         phase: Phase::Unspecified as i32,
         window: Some(window),
         time_column: TIME,
