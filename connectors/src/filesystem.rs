@@ -1,4 +1,4 @@
-//! `filesystem`: files of JSON lines or Parquet, read and written.
+//! `filesystem`: files of records (a line each) or Parquet, read and written.
 //!
 //! Reading: a file, a folder (with its sub-folders) or a glob is cut into splits when the job is submitted, in the order of
 //! the paths and then of the offsets: Parquet by row groups, JSON by ranges of 64 MiB whose ends move to line ends. Files and
@@ -8,13 +8,13 @@
 //! be seen before it is committed, and a crash leaves only hidden folders, which the next attempt's abort removes.
 
 mod commit;
-mod json_blocks;
 mod layout;
 mod lines;
 mod listing;
 mod parquet_blocks;
 mod parts;
 mod read_ahead;
+mod record_blocks;
 mod sink;
 mod source;
 mod split;
@@ -30,10 +30,12 @@ use weir_api::sink::Sink;
 use weir_api::source::Source;
 use weir_proto::v1::TableSpec;
 
-use crate::formats::json;
+use crate::formats::format::{self, RecordFormat};
+use crate::formats::options as format_options;
+use crate::on_error;
 use crate::options::Options;
 
-const OPTIONS: &[OptionDescription] = &[
+const OWN_OPTIONS: &[OptionDescription] = &[
     OptionDescription {
         key: "path",
         required: true,
@@ -52,12 +54,7 @@ const OPTIONS: &[OptionDescription] = &[
         default: None,
         description: "Only files whose whole absolute path matches are read.",
     },
-    OptionDescription {
-        key: "on-error",
-        required: false,
-        default: Some("fail"),
-        description: "What a malformed line does: fail the job, or skip (counted in numRecordsInErrors). JSON only.",
-    },
+    on_error::OPTION,
     OptionDescription {
         key: "sink.rolling-policy.file-size",
         required: false,
@@ -70,37 +67,32 @@ const OPTIONS: &[OptionDescription] = &[
         default: Some("SNAPPY"),
         description: "UNCOMPRESSED, SNAPPY, ZSTD, GZIP or LZ4_RAW.",
     },
-    json::OPTIONS[0],
-    json::OPTIONS[1],
-    json::OPTIONS[2],
-    json::OPTIONS[3],
-    json::OPTIONS[4],
 ];
 
+const OPTIONS: &[OptionDescription] = &format_options::joined::<
+    { OWN_OPTIONS.len() + format_options::PLAIN.len() },
+>(&[OWN_OPTIONS, format_options::PLAIN]);
+
 /// How a table's files are encoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 enum Format {
-    Json,
+    /// A record a line.
+    Records(RecordFormat),
     Parquet,
 }
 
 impl Format {
     fn of(options: &Options<'_>) -> Result<Self> {
-        let format = options.one_of("format", &[("json", Self::Json), ("parquet", Self::Parquet)])?;
-        if format == Self::Parquet
-            && let Some(key) = json::OPTIONS.iter().map(|option| option.key).find(|key| options.is_given(key))
-        {
-            return Err(options.refuse(key, "nothing beside 'format' = 'parquet'"));
+        if options.required("format")?.trim().eq_ignore_ascii_case("parquet") {
+            format::refuse_others(options, "", "parquet")?;
+            return Ok(Self::Parquet);
         }
-        if format == Self::Json && options.is_given("parquet.compression") {
-            return Err(options.refuse("parquet.compression", "nothing beside 'format' = 'json'"));
-        }
-        Ok(format)
+        RecordFormat::named(options, "format", &["parquet"]).map(Self::Records)
     }
 
-    const fn extension(self) -> &'static str {
+    const fn extension(&self) -> &'static str {
         match self {
-            Self::Json => "json",
+            Self::Records(format) => format.name(),
             Self::Parquet => "parquet",
         }
     }

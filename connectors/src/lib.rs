@@ -14,6 +14,7 @@ pub mod formats;
 pub mod generator;
 pub mod handover;
 pub mod nexmark;
+pub mod on_error;
 pub mod options;
 pub mod print;
 pub mod random;

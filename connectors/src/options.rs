@@ -105,14 +105,23 @@ impl<'a> Options<'a> {
     }
 
     /// One of a few words, in any case.
-    pub fn one_of<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<T> {
+    pub fn one_of<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Result<T> {
         let text = self.required(key)?.trim();
-        words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value).ok_or_else(
-            || {
+        words
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+            .map(|(_, value)| value.clone())
+            .ok_or_else(|| {
                 let allowed: Vec<_> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
                 self.refuse(key, allowed.join(" or "))
-            },
-        )
+            })
+    }
+
+    /// The keys that the statement itself gives, in alphabetical order.
+    pub fn given(&self) -> impl Iterator<Item = &'a str> {
+        let mut keys: Vec<_> = self.table.options.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys.into_iter()
     }
 
     /// The table that they are of.

@@ -86,6 +86,29 @@ pub fn equals(column: &str, value: i64) -> Predicate {
     }
 }
 
+/// Everything that one reader of all `splits` gives, as one batch, and its dead letters as another.
+pub fn read_with_letters(
+    source: &dyn Source,
+    context: ReaderContext,
+    splits: Vec<Split>,
+) -> Result<(RecordBatch, RecordBatch)> {
+    let schema = context.projected_schema.clone();
+    let mut reader = source.reader(context, splits)?;
+    let (mut batches, mut letters) = (Vec::new(), Vec::new());
+    local(async {
+        while let Some(event) = poll_fn(|context| reader.poll_next(context)).await {
+            match event? {
+                SourceEvent::Records { records, .. } => batches.push(records),
+                SourceEvent::DeadLetters(records) => letters.push(records),
+                SourceEvent::SplitFinished { .. } => {}
+            }
+        }
+        Ok::<_, weir_api::Error>(())
+    })?;
+    let letters = concat_batches(&weir_api::side_output::dead_letters(), &letters).expect("dead letters");
+    Ok((concat_batches(&schema, &batches).expect("batches of one schema"), letters))
+}
+
 /// All batches of a reader, with the split each came from, until it ends.
 pub async fn drain(reader: &mut dyn SourceReader) -> Result<Vec<(usize, RecordBatch)>> {
     let mut batches = Vec::new();

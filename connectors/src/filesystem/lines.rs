@@ -3,7 +3,7 @@
 //! Blocks of a fixed size are read; only a line that is longer makes the buffer grow, up to the limit, after which the line is
 //! reported and passed over. Knows nothing of what a line holds.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
 
 /// Bytes read at once: a block and what is made of it stay in the core's cache.
@@ -51,13 +51,17 @@ pub struct Lines<R> {
     passing_over: bool,
 }
 
-impl<R: Read + Seek> Lines<R> {
-    /// The lines of `file` that start in `start..end`.
-    pub fn new(mut file: R, start: u64, end: u64, max_line: usize) -> std::io::Result<Self> {
-        // A range that doesn't start at a line's start leaves the rest of that line to the range before: the byte before
-        // tells, so reading begins there.
-        let from = start.saturating_sub(1);
-        file.seek(SeekFrom::Start(from))?;
+/// Where reading begins for the lines that start at `start` or behind it. A range that doesn't start at a line's start leaves
+/// the rest of that line to the range before: the byte before tells.
+#[must_use]
+pub const fn first_byte(start: u64) -> u64 {
+    start.saturating_sub(1)
+}
+
+impl<R: Read> Lines<R> {
+    /// The lines that start in `start..end` of a file that stands at [`first_byte`] of `start`.
+    pub fn new(file: R, start: u64, end: u64, max_line: usize) -> std::io::Result<Self> {
+        let from = first_byte(start);
         let mut lines = Self {
             file,
             end,
@@ -165,7 +169,8 @@ mod tests {
     use super::*;
 
     fn lines(file: &[u8], start: u64, end: u64, max_line: usize) -> Vec<(u64, Option<Vec<u8>>)> {
-        let mut lines = Lines::new(Cursor::new(file), start, end, max_line).unwrap();
+        let from = usize::try_from(first_byte(start)).unwrap();
+        let mut lines = Lines::new(Cursor::new(&file[from..]), start, end, max_line).unwrap();
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             all.push(match line {

@@ -20,7 +20,7 @@ use weir_api::metrics::OperatorMetrics;
 use weir_api::sink::Committable;
 
 use super::Format;
-use crate::formats::json::{JsonOptions, encoder};
+use crate::formats::record::{RecordEncoder, Records};
 use crate::handover::Destination;
 
 /// Encoded lines are written in blocks of about this size.
@@ -43,8 +43,6 @@ pub struct Rename {
 pub struct Encoding {
     /// Which format.
     pub format: Format,
-    /// JSON's options.
-    pub json: JsonOptions,
     /// Parquet's.
     pub parquet: WriterProperties,
     /// A file of this size is followed by another.
@@ -62,7 +60,7 @@ pub struct Names {
 }
 
 enum Open {
-    Json { file: File, buffer: Vec<u8>, written: u64 },
+    Records { file: File, encoder: Box<dyn RecordEncoder>, buffer: Records, written: u64 },
     Parquet(Box<ArrowWriter<File>>),
 }
 
@@ -133,8 +131,11 @@ impl Parts {
         fs::create_dir_all(&self.names.hidden).map_err(|error| self.failed(error))?;
         let file = File::create(self.names.hidden.join(&name)).map_err(|error| self.failed(error))?;
         self.count += 1;
-        let open = match self.encoding.format {
-            Format::Json => Open::Json { file, buffer: Vec::with_capacity(BLOCK_BYTES * 2), written: 0 },
+        let open = match &self.encoding.format {
+            Format::Records(format) => {
+                let encoder = format.encoder(&self.table, self.schema.clone())?;
+                Open::Records { file, encoder, buffer: Records::lines(), written: 0 }
+            }
             Format::Parquet => {
                 let properties = Some(self.encoding.parquet.clone());
                 let writer = ArrowWriter::try_new(file, self.schema.clone(), properties)
@@ -151,12 +152,14 @@ impl Parts {
             None => self.open()?,
         };
         let size = match &mut open {
-            Open::Json { file, buffer, written } => {
-                encoder::write_lines(buffer, records, &self.encoding.json)?;
-                if buffer.len() >= BLOCK_BYTES {
+            Open::Records { file, encoder, buffer, written } => {
+                encoder
+                    .encode(records.columns(), records.num_rows(), buffer)
+                    .map_err(|error| error.context(format_args!("table {}", self.table)))?;
+                if buffer.bytes().len() >= BLOCK_BYTES {
                     *written += self.write_block(file, buffer)?;
                 }
-                *written + buffer.len() as u64
+                *written + buffer.bytes().len() as u64
             }
             Open::Parquet(writer) => {
                 writer.write(records).map_err(|error| self.failed(error))?;
@@ -170,9 +173,9 @@ impl Parts {
         if size >= self.encoding.roll_bytes { self.close() } else { Ok(()) }
     }
 
-    fn write_block(&self, file: &mut File, buffer: &mut Vec<u8>) -> Result<u64> {
-        file.write_all(buffer).map_err(|error| self.failed(error))?;
-        let written = buffer.len() as u64;
+    fn write_block(&self, file: &mut File, buffer: &mut Records) -> Result<u64> {
+        file.write_all(buffer.bytes()).map_err(|error| self.failed(error))?;
+        let written = buffer.bytes().len() as u64;
         self.metrics.num_bytes_out.add(written);
         buffer.clear();
         Ok(written)
@@ -182,7 +185,7 @@ impl Parts {
     fn close(&mut self) -> Result<()> {
         let Some((open, name)) = self.open.take() else { return Ok(()) };
         let file = match open {
-            Open::Json { mut file, mut buffer, .. } => {
+            Open::Records { mut file, mut buffer, .. } => {
                 self.write_block(&mut file, &mut buffer)?;
                 file
             }
@@ -217,9 +220,9 @@ impl Destination for Parts {
 
     fn flush(&mut self) -> Result<()> {
         match self.open.take() {
-            Some((Open::Json { mut file, mut buffer, written }, name)) => {
+            Some((Open::Records { mut file, encoder, mut buffer, written }, name)) => {
                 let written = written + self.write_block(&mut file, &mut buffer)?;
-                self.open = Some((Open::Json { file, buffer, written }, name));
+                self.open = Some((Open::Records { file, encoder, buffer, written }, name));
             }
             // A row group that ends at every pause would make the file slow to read: its rows stay in memory.
             other => self.open = other,

@@ -13,7 +13,6 @@ use weir_api::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
 use super::commit::FileCommitter;
 use super::parts::{Encoding, Names, Parts};
 use super::{Format, layout, listing};
-use crate::formats::json::{JsonOptions, encoder};
 use crate::formats::values;
 use crate::handover::Handover;
 use crate::options::Options;
@@ -34,8 +33,8 @@ impl FileSink {
         types::refuse_partitions(table)?;
         let format = Format::of(options)?;
         let schema = types::declared(table)?;
-        match format {
-            Format::Json => encoder::check(&table.name, schema.fields())?,
+        match &format {
+            Format::Records(format) => format.check_written(&table.name, schema.fields())?,
             Format::Parquet => values::check(&table.name, "", schema.fields(), "format 'parquet'")?,
         }
         let path = listing::local_path(options)?;
@@ -48,7 +47,7 @@ impl FileSink {
             return Err(options.refuse("sink.rolling-policy.file-size", "a size above 0"));
         }
         let parquet = WriterProperties::builder().set_compression(compression(options)?).build();
-        let encoding = Encoding { format, json: JsonOptions::of(options)?, parquet, roll_bytes };
+        let encoding = Encoding { format, parquet, roll_bytes };
         Ok(Self { table: table.name.clone(), folder, schema, encoding })
     }
 }

@@ -4,22 +4,23 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::Fields;
 use async_trait::async_trait;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use regex::Regex;
+use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
 use weir_proto::v1::Split;
 
 use super::Format;
-use super::json_blocks::{JsonBlocks, LinesOptions};
 use super::listing::{self, Listed};
 use super::parquet_blocks::ParquetBlocks;
 use super::read_ahead::ReadAhead;
+use super::record_blocks::RecordBlocks;
 use super::split::{FileSplit, Part};
-use crate::formats::json::JsonOptions;
 use crate::formats::values;
+use crate::on_error::{Malformed, OnError};
 use crate::options::Options;
 use crate::types;
 
@@ -29,10 +30,13 @@ const SPLIT_BYTES: u64 = 64 << 20;
 /// A `filesystem` table that is read.
 #[derive(Clone)]
 pub struct FileSource {
+    table: String,
     path: PathBuf,
     pattern: Option<Regex>,
     format: Format,
-    lines: LinesOptions,
+    /// The declared columns, which a record holds in this order.
+    record: Fields,
+    on_error: OnError,
     split_bytes: u64,
 }
 
@@ -42,22 +46,28 @@ impl FileSource {
         let table = options.table();
         types::refuse_partitions(table)?;
         let format = Format::of(options)?;
-        let schema: &Schema = &*types::declared(table)?;
-        values::check(&table.name, "", schema.fields(), &format!("format '{}'", format.extension()))?;
-        let json = JsonOptions::of(options)?;
-        let skip = options.one_of("on-error", &[("fail", false), ("skip", true)])?;
-        if skip && format == Format::Parquet {
+        let record = types::declared(table)?.fields().clone();
+        let ignores_parse_errors = match &format {
+            Format::Records(format) => {
+                format.check_read(&table.name, &record)?;
+                format.ignores_parse_errors()
+            }
+            Format::Parquet => {
+                values::check(&table.name, "", &record, "format 'parquet'")?;
+                false
+            }
+        };
+        let on_error = OnError::of(options, ignores_parse_errors)?;
+        if on_error != OnError::Fail && matches!(format, Format::Parquet) {
             return Err(options.refuse("on-error", "'fail' beside 'format' = 'parquet'"));
         }
         Ok(Self {
+            table: table.name.clone(),
             path: listing::local_path(options)?,
             pattern: listing::path_pattern(options)?,
             format,
-            lines: LinesOptions {
-                table: table.name.clone(),
-                fail_on_missing_field: json.fail_on_missing_field,
-                skip_malformed: skip || json.ignore_parse_errors,
-            },
+            record,
+            on_error,
             split_bytes: SPLIT_BYTES,
         })
     }
@@ -67,7 +77,7 @@ impl FileSource {
         let mut splits = Vec::new();
         for file in listing::list(&self.path, self.pattern.as_ref())? {
             match self.format {
-                Format::Json => self.line_splits(&file, &mut splits)?,
+                Format::Records(_) => self.line_splits(&file, &mut splits)?,
                 Format::Parquet => row_group_splits(&file, &mut splits)?,
             }
         }
@@ -111,7 +121,7 @@ impl Source for FileSource {
         tokio::task::spawn_blocking(move || source.splits())
             .await
             .map_err(|error| Error::internal("listing files ended early").with_source(error))?
-            .map_err(|error| error.context(format_args!("table {}", self.lines.table)))
+            .map_err(|error| error.context(format_args!("table {}", self.table)))
     }
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
@@ -122,13 +132,15 @@ impl Source for FileSource {
             .collect::<Result<_>>()?;
         let continues = continuations(&splits);
         let (schema, metrics) = (context.projected_schema, context.metrics);
-        Ok(Box::new(match self.format {
-            Format::Json => {
-                let blocks = JsonBlocks::new(&self.lines, schema, splits, metrics)?;
+        Ok(Box::new(match &self.format {
+            Format::Records(format) => {
+                let decoder = format.decoder(&self.table, &self.record, schema.clone(), TARGET_ROWS)?;
+                let malformed = Malformed::new(&self.table, self.on_error, context.clock, metrics.clone());
+                let blocks = RecordBlocks::new(&self.table, schema, splits, decoder, malformed, metrics);
                 ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
             }
             Format::Parquet => {
-                let blocks = ParquetBlocks::new(&self.lines.table, schema, splits, metrics);
+                let blocks = ParquetBlocks::new(&self.table, schema, splits, metrics);
                 ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
             }
         }))
@@ -158,9 +170,15 @@ mod tests {
 
     #[test]
     fn files_are_cut_into_ranges_in_order() {
-        let lines = LinesOptions { table: "t".into(), fail_on_missing_field: false, skip_malformed: false };
-        let source =
-            FileSource { path: "/".into(), pattern: None, format: Format::Json, lines, split_bytes: 100 };
+        let source = FileSource {
+            table: "t".into(),
+            path: "/".into(),
+            pattern: None,
+            format: Format::Parquet,
+            record: Fields::empty(),
+            on_error: OnError::Fail,
+            split_bytes: 100,
+        };
         let mut splits = Vec::new();
         source.line_splits(&Listed { path: "/a".into(), len: 349 }, &mut splits).unwrap();
         source.line_splits(&Listed { path: "/b".into(), len: 0 }, &mut splits).unwrap();

@@ -1,6 +1,7 @@
 //! Files as tables: there and back in both formats, malformed lines, types, commits and aborts.
 
 use std::fs;
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,10 +14,15 @@ use arrow::datatypes::{
 };
 use parquet::arrow::ArrowWriter;
 use weir_api::Batch;
+use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error};
 use weir_api::id::{Attempt, JobId};
+use weir_api::source::SourceEvent;
 
-use crate::testing::{read_with, reader_context, runtime, sink, source, table, write_all, writer_context};
+use crate::testing::{
+    local, read_with, read_with_letters, reader_context, runtime, sink, source, table, write_all,
+    writer_context,
+};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -178,6 +184,68 @@ fn hazards_of_json_files_are_counted_one_by_one() {
 }
 
 #[test]
+fn dead_letters_say_where_what_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    let long = "y".repeat((16 << 20) + 1);
+    let mut bytes = format!("{{\"id\":1}}\n{{\"name\":\"{long}\"}}\n{{\"id\":2}}\n[1]\n").into_bytes();
+    bytes.extend_from_slice(b"{\"name\":\"\xFF\"}\n{\"id\":3}");
+    fs::write(&path, &bytes).unwrap();
+    let io = runtime();
+    let options = [
+        ("path", path.to_str().unwrap()),
+        ("format", "json"),
+        ("on-error", "dlq"),
+        ("on-error.dlq-table", "letters"),
+    ];
+    let source = source(&table("filesystem", &schema(), &options)).unwrap();
+    let splits = io.block_on(source.discover(1)).unwrap();
+    let context = reader_context(schema(), io.handle().clone());
+    let metrics = context.metrics.clone();
+    let (rows, letters) = read_with_letters(source.as_ref(), context, splits).unwrap();
+    assert_eq!(rows.column(0).as_primitive::<Int64Type>().values().to_vec(), [1, 2, 3]);
+    assert_eq!(letters.num_rows(), 3);
+    assert_eq!(metrics.num_records_in_errors.get(), 3);
+    let path = path.canonicalize().unwrap();
+    let text = |column: usize, row: usize| letters.column(column).as_string::<i32>().value(row).to_owned();
+    let raw = letters.column(2).as_binary::<i32>();
+    assert_eq!(text(0, 1), "default_catalog.default_database.t");
+    assert_eq!(text(1, 0), format!("{}:9", path.display()));
+    assert!(raw.is_null(0) && text(3, 0).contains("longer than 16 MiB"));
+    assert_eq!((raw.value(1), text(3, 1).as_str()), (b"[1]".as_slice(), "`[` stands where `{` belongs"));
+    assert_eq!(raw.value(2), b"{\"name\":\"\xFF\"}");
+    assert_eq!(text(3, 2), "bytes that aren't UTF-8 (byte 9 of the record)");
+    assert!(letters.column(4).as_primitive::<TimestampMillisecondType>().value(0) > 0);
+}
+
+#[test]
+fn dead_letters_are_handed_on_before_they_fill_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    fs::write(&path, "[1]\n".repeat(100_000)).unwrap();
+    let io = runtime();
+    let options = [
+        ("path", path.to_str().unwrap()),
+        ("format", "json"),
+        ("on-error", "dlq"),
+        ("on-error.dlq-table", "letters"),
+    ];
+    let source = source(&table("filesystem", &schema(), &options)).unwrap();
+    let splits = io.block_on(source.discover(1)).unwrap();
+    let mut reader = source.reader(reader_context(schema(), io.handle().clone()), splits).unwrap();
+    let mut letters = Vec::new();
+    local(async {
+        while let Some(event) = poll_fn(|context| reader.poll_next(context)).await {
+            if let SourceEvent::DeadLetters(batch) = event.unwrap() {
+                letters.push(batch.num_rows());
+            }
+        }
+    });
+    assert_eq!(letters.iter().sum::<usize>(), 100_000);
+    assert!(letters.iter().all(|rows| *rows <= TARGET_ROWS), "{letters:?}");
+}
+
+#[test]
 fn many_batches_cross_a_small_allowance_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let text: String = (0..100_000).map(|n| format!("{{\"id\":{n},\"name\":\"{n}\"}}\n")).collect();
@@ -285,7 +353,16 @@ fn options_are_checked_when_the_table_is_planned() {
         of_source.or_else(|| sink(&table).err().map(|error| error.message().to_owned())).expect("refused")
     };
     assert!(refused(&[("path", "/x")], &schema()).contains("needs the option 'format'"));
-    assert!(refused(&[("path", "/x"), ("format", "csv")], &schema()).contains("'json' or 'parquet'"));
+    assert!(refused(&[("path", "/x"), ("format", "avro")], &schema()).contains("'parquet'"));
+    for (options, message) in [
+        (vec![("on-error", "dlq")], "needs the option 'on-error.dlq-table'"),
+        (vec![("on-error.dlq-table", "t")], "nothing without 'on-error' = 'dlq'"),
+        (vec![("on-error", "fail"), ("json.ignore-parse-errors", "true")], "'skip' or 'dlq'"),
+    ] {
+        let options: Vec<_> = options.into_iter().chain([("path", "/x"), ("format", "json")]).collect();
+        let message_of = refused(&options, &schema());
+        assert!(message_of.contains(message), "{message_of}");
+    }
     assert!(refused(&[("path", "s3://x/y"), ("format", "json")], &schema()).contains("local path"));
     assert!(
         refused(&[("path", "/x"), ("format", "parquet"), ("on-error", "skip")], &schema()).contains("'fail'")

@@ -4,7 +4,7 @@ use arrow::array::{Array, Int8Array, RecordBatch};
 use weir_api::batch::RowKind;
 use weir_api::error::Result;
 
-use super::values::{Values, items, write_decimal};
+use super::values::{Values, items, write_decimal, write_items};
 use super::{float, text};
 
 /// Appends every row, each on a line that starts with `prefix`.
@@ -82,10 +82,10 @@ fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize) {
                 text::write_java_time(out, seconds, nanos);
             }
         }
-        Values::List(offsets, values, _) => write_items(out, b"[]", items(offsets, row), |out, item| {
+        Values::List(offsets, values, _) => write_items(out, "[, ]", items(offsets, row), |out, item| {
             write_value(out, values, item);
         }),
-        Values::Map(offsets, entries, _) => write_items(out, b"{}", items(offsets, row), |out, item| {
+        Values::Map(offsets, entries, _) => write_items(out, "{, }", items(offsets, row), |out, item| {
             write_value(out, &entries.0, item);
             out.push(b'=');
             write_value(out, &entries.1, item);
@@ -99,24 +99,7 @@ fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize) {
 
 /// Bytes as a Java array of signed bytes.
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_items(out, b"[]", 0..bytes.len(), |out, index| integer(out, bytes[index] as i8));
-}
-
-fn write_items(
-    out: &mut Vec<u8>,
-    brackets: &[u8; 2],
-    items: std::ops::Range<usize>,
-    write: impl Fn(&mut Vec<u8>, usize),
-) {
-    let first = items.start;
-    out.push(brackets[0]);
-    for item in items {
-        if item > first {
-            out.extend_from_slice(b", ");
-        }
-        write(out, item);
-    }
-    out.push(brackets[1]);
+    write_items(out, "[, ]", 0..bytes.len(), |out, index| integer(out, bytes[index] as i8));
 }
 
 #[cfg(test)]

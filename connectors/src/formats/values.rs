@@ -160,6 +160,28 @@ pub fn items(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> 
     at(row)..at(row + 1)
 }
 
+/// Appends items between the first and the last character of `marks`, with what stands between those between them.
+pub fn write_items(
+    out: &mut Vec<u8>,
+    marks: &str,
+    items: std::ops::Range<usize>,
+    mut write: impl FnMut(&mut Vec<u8>, usize),
+) {
+    let (open, separator, close) = match marks.as_bytes() {
+        [open, separator @ .., close] => (Some(open), separator, Some(close)),
+        separator => (None, separator, None),
+    };
+    let first = items.start;
+    out.extend(open);
+    for item in items {
+        if item > first {
+            out.extend_from_slice(separator);
+        }
+        write(out, item);
+    }
+    out.extend(close);
+}
+
 /// Appends a decimal in plain form.
 pub fn write_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
     if value < 0 {
@@ -185,6 +207,37 @@ pub fn write_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
             out.extend_from_slice(b"0.");
             out.resize(out.len() + scale - digits.len(), b'0');
             out.extend_from_slice(digits);
+        }
+    }
+}
+
+/// Appends a decimal as Java's `BigDecimal` writes it once its trailing zeros are stripped: `1E+2`, `0.5`, `2.7E-8`, `0`.
+pub fn write_java_decimal(out: &mut Vec<u8>, mut value: i128, scale: i8) {
+    let mut scale = i32::from(scale);
+    if value == 0 {
+        scale = 0;
+    }
+    while value != 0 && value % 10 == 0 {
+        value /= 10;
+        scale -= 1;
+    }
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value.unsigned_abs()).as_bytes();
+    let exponent = digits.len() as i32 - 1 - scale;
+    match i8::try_from(scale) {
+        Ok(scale) if scale >= 0 && exponent >= -6 => write_decimal(out, value, scale),
+        _ => {
+            if value < 0 {
+                out.push(b'-');
+            }
+            let (first, rest) = digits.split_at(1.min(digits.len()));
+            out.extend_from_slice(first);
+            if !rest.is_empty() {
+                out.push(b'.');
+                out.extend_from_slice(rest);
+            }
+            out.extend_from_slice(if exponent < 0 { b"E" } else { b"E+" });
+            out.extend_from_slice(itoa::Buffer::new().format(exponent).as_bytes());
         }
     }
 }
@@ -237,5 +290,15 @@ mod tests {
         assert_eq!(text(123, 3), "0.123");
         assert_eq!(text(7, 0), "7");
         assert_eq!(text(7, -2), "700");
+        let java = |value, scale| {
+            let mut out = Vec::new();
+            write_java_decimal(&mut out, value, scale);
+            String::from_utf8(out).expect("ASCII")
+        };
+        assert_eq!(java(27, 9), "2.7E-8");
+        assert_eq!(java(10_000, 2), "1E+2");
+        assert_eq!(java(-1_250, 2), "-12.5");
+        assert_eq!(java(1, 6), "0.000001");
+        assert_eq!(java(0, 12), "0");
     }
 }

@@ -5,18 +5,7 @@
 use std::borrow::Cow;
 
 use super::MAX_DEPTH;
-
-/// What is wrong with a line, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Byte within the line.
-    pub at: usize,
-    /// What is wrong.
-    pub what: Cow<'static, str>,
-}
-
-/// The result of reading a line.
-pub type Parsed<T> = Result<T, Problem>;
+pub use crate::formats::record::{Parsed, Problem};
 
 /// A text between quotes.
 #[derive(Clone, Copy)]

@@ -1,11 +1,12 @@
 //! Lines into record batches. A malformed line is undone, whole, and says what is wrong and where.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use weir_api::error::Result;
 
 use super::cursor::{Cursor, Problem};
 use super::objects::Object;
+use crate::formats::record::RecordDecoder;
 
 /// Decodes JSON objects, a line each, into the columns of a schema.
 pub struct Decoder {
@@ -48,5 +49,23 @@ impl Decoder {
         let options = RecordBatchOptions::new().with_row_count(Some(self.object.len()));
         let columns = self.object.finish_columns()?;
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+}
+
+impl RecordDecoder for Decoder {
+    fn record(&mut self, bytes: &[u8], is_utf8: bool) -> Result<(), Problem> {
+        self.line(bytes, is_utf8)
+    }
+
+    fn rows(&self) -> usize {
+        self.object.len()
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.object.truncate(rows);
+    }
+
+    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
+        self.object.finish_columns()
     }
 }

@@ -1,15 +1,16 @@
-//! Record batches into lines of JSON, in the forms that Flink's format writes.
+//! Rows into objects of JSON, in the forms that Flink's format writes.
 //!
-//! Timestamps are texts with all digits of their unit (`Z` at the end where they have a time zone), decimals plain numbers,
+//! Timestamps are texts with all digits of their unit (`Z` at the end where they have a time zone), decimals numbers,
 //! bytes base64, maps objects; NaN and the infinities stand in quotes. Columns are resolved once per batch.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use weir_api::error::{Code, Error, Result};
 
 use super::JsonOptions;
 use super::scalars::write_base64;
-use crate::formats::values::{self, Values, items, write_decimal};
+use crate::formats::record::{RecordEncoder, Records};
+use crate::formats::values::{self, Values, items, write_decimal, write_items, write_java_decimal};
 use crate::formats::{float, text};
 use crate::types::digits;
 
@@ -39,16 +40,30 @@ fn check_maps(table: &str, field: &Field) -> Result<()> {
     }
 }
 
-/// Appends every row as a line.
-pub fn write_lines(out: &mut Vec<u8>, records: &RecordBatch, options: &JsonOptions) -> Result<()> {
-    let schema = records.schema();
-    let columns =
-        records.columns().iter().map(|column| Values::new(column.as_ref())).collect::<Result<Vec<_>>>()?;
-    for row in 0..records.num_rows() {
-        write_members(out, schema.fields(), &columns, row, options);
-        out.push(b'\n');
+/// Writes rows as objects, a record each.
+pub struct Encoder {
+    fields: Fields,
+    options: JsonOptions,
+}
+
+impl Encoder {
+    /// An encoder of rows of `schema`.
+    #[must_use]
+    pub fn new(schema: SchemaRef, options: JsonOptions) -> Self {
+        Self { fields: schema.fields().clone(), options }
     }
-    Ok(())
+}
+
+impl RecordEncoder for Encoder {
+    fn encode(&mut self, columns: &[ArrayRef], rows: usize, out: &mut Records) -> Result<()> {
+        let columns =
+            columns.iter().map(|column| Values::new(column.as_ref())).collect::<Result<Vec<_>>>()?;
+        for row in 0..rows {
+            write_members(out.bytes_mut(), &self.fields, &columns, row, &self.options);
+            out.end();
+        }
+        Ok(())
+    }
 }
 
 fn write_members(
@@ -99,7 +114,10 @@ fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize, options: &Jso
             let value = array.value(row);
             quoted_unless(value.is_finite(), out, |out| float::write_double(out, value));
         }
-        Values::Decimal(array, scale) => write_decimal(out, array.value(row), *scale),
+        Values::Decimal(array, scale) if options.plain_decimals => {
+            write_decimal(out, array.value(row), *scale)
+        }
+        Values::Decimal(array, scale) => write_java_decimal(out, array.value(row), *scale),
         Values::Text(array) => write_text(out, array.value(row).as_bytes()),
         Values::Binary(array) => quoted(out, |out| write_base64(array.value(row), out)),
         Values::FixedBinary(array) => quoted(out, |out| write_base64(array.value(row), out)),
@@ -118,10 +136,10 @@ fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize, options: &Jso
                 out.push(b'Z');
             }
         }),
-        Values::List(offsets, values, _) => separated(out, b"[]", items(offsets, row), |out, item| {
+        Values::List(offsets, values, _) => write_items(out, "[,]", items(offsets, row), |out, item| {
             write_value(out, values, item, options);
         }),
-        Values::Map(offsets, entries, _) => separated(out, b"{}", items(offsets, row), |out, item| {
+        Values::Map(offsets, entries, _) => write_items(out, "{,}", items(offsets, row), |out, item| {
             write_value(out, &entries.0, item, options);
             out.push(b':');
             write_value(out, &entries.1, item, options);
@@ -142,23 +160,6 @@ fn quoted_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>
         write(out);
         out.push(b'"');
     }
-}
-
-fn separated(
-    out: &mut Vec<u8>,
-    brackets: &[u8; 2],
-    items: std::ops::Range<usize>,
-    write: impl Fn(&mut Vec<u8>, usize),
-) {
-    let first = items.start;
-    out.push(brackets[0]);
-    for item in items {
-        if item > first {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(brackets[1]);
 }
 
 /// Appends a text in quotes, escaping what must be.

@@ -8,13 +8,15 @@ use proptest::prelude::*;
 
 use super::JsonOptions;
 use super::decoder::Decoder;
-use super::encoder::write_lines;
+use super::encoder::Encoder;
+use crate::formats::record::{RecordEncoder, Records};
 
 const OPTIONS: JsonOptions = JsonOptions {
     fail_on_missing_field: false,
     ignore_parse_errors: false,
     iso_timestamps: false,
     ignore_null_fields: false,
+    plain_decimals: true,
 };
 
 fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
@@ -68,9 +70,11 @@ fn decode(schema: &SchemaRef, lines: &str) -> RecordBatch {
 }
 
 fn encode(batch: &RecordBatch, options: &JsonOptions) -> String {
-    let mut out = Vec::new();
-    write_lines(&mut out, batch, options).unwrap();
-    String::from_utf8(out).unwrap()
+    let mut out = Records::lines();
+    Encoder::new(batch.schema(), options.clone())
+        .encode(batch.columns(), batch.num_rows(), &mut out)
+        .unwrap();
+    String::from_utf8(out.bytes().to_vec()).unwrap()
 }
 
 const FULL: &str = concat!(
@@ -167,7 +171,7 @@ fn malformed_lines_say_where_and_leave_nothing() {
     }
     let problem = decoder.line(b"{\"s\":\"\xff\"}", false).expect_err("not UTF-8");
     assert_eq!((problem.at, problem.what.as_ref()), (6, "bytes that aren't UTF-8"));
-    assert_eq!(encode(&decoder.finish().unwrap(), &OPTIONS), format!("{FULL}\n").repeat(14));
+    assert_eq!(encode(&Decoder::finish(&mut decoder).unwrap(), &OPTIONS), format!("{FULL}\n").repeat(14));
 }
 
 #[test]
@@ -236,4 +240,12 @@ proptest! {
         let rows = decoder.rows();
         prop_assert_eq!(decoder.finish().unwrap().num_rows(), rows);
     }
+}
+
+#[test]
+fn decimals_with_an_exponent() {
+    let decimals = schema(&[("dec", DataType::Decimal128(20, 9))]);
+    let batch = decode(&decimals, r#"{"dec":0.000000027}"#);
+    assert_eq!(encode(&batch, &OPTIONS).trim(), r#"{"dec":0.000000027}"#);
+    assert_eq!(encode(&batch, &JsonOptions { plain_decimals: false, ..OPTIONS }).trim(), r#"{"dec":2.7E-8}"#);
 }

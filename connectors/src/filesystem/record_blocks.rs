@@ -1,0 +1,180 @@
+//! Reads splits of files that hold a record a line, and says where a malformed one stands.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use weir_api::batch::TARGET_ROWS;
+use weir_api::error::{Code, Error, Result};
+use weir_api::metrics::OperatorMetrics;
+use weir_api::source::SourceEvent;
+
+use super::lines::{Line, Lines, first_byte};
+use super::read_ahead::Blocks;
+use super::split::{FileSplit, Part};
+use crate::formats::record::{MAX_RECORD_BYTES, Problem, RecordDecoder};
+use crate::on_error::Malformed;
+
+/// A batch ends after so many bytes of records, too.
+const BATCH_BYTES: u64 = 8 << 20;
+
+struct Open {
+    index: usize,
+    split: FileSplit,
+    lines: Lines<File>,
+}
+
+/// See the module.
+pub struct RecordBlocks {
+    table: String,
+    schema: SchemaRef,
+    splits: VecDeque<(usize, FileSplit)>,
+    open: Option<Open>,
+    decoder: Box<dyn RecordDecoder>,
+    malformed: Malformed,
+    metrics: Arc<OperatorMetrics>,
+}
+
+impl RecordBlocks {
+    /// Reads `splits` into batches of `schema`, which is what the decoder gives.
+    pub fn new(
+        table: &str,
+        schema: SchemaRef,
+        splits: VecDeque<(usize, FileSplit)>,
+        decoder: Box<dyn RecordDecoder>,
+        malformed: Malformed,
+        metrics: Arc<OperatorMetrics>,
+    ) -> Self {
+        Self { table: table.to_owned(), schema, splits, open: None, decoder, malformed, metrics }
+    }
+
+    fn open(&self, index: usize, split: FileSplit) -> Result<Open> {
+        let Part::Lines { start, end } = split.part else {
+            return Err(Error::internal(format!(
+                "a Parquet split of {} for a table of records",
+                split.path.display()
+            )));
+        };
+        let from = first_byte(start);
+        let lines = File::open(&split.path)
+            .and_then(|mut file| file.seek(SeekFrom::Start(from)).map(|_| file))
+            .and_then(|file| Lines::new(file, start, end, MAX_RECORD_BYTES))
+            .map_err(|error| reading(&self.table, &split.path).with_source(error))?;
+        Ok(Open { index, split, lines })
+    }
+
+    /// Adds records until a batch is full; whether the split has ended.
+    fn fill(&mut self, open: &mut Open) -> Result<bool> {
+        let mut bytes = 0;
+        let ended = loop {
+            let next = open
+                .lines
+                .next()
+                .map_err(|error| reading(&self.table, &open.split.path).with_source(error))?;
+            match next {
+                None => break true,
+                Some(Line::Whole { offset, range, is_utf8 }) => {
+                    let line = open.lines.bytes().get(range).unwrap_or_default();
+                    bytes += line.len() as u64 + 1;
+                    if let Err(problem) = self.decoder.record(line, is_utf8) {
+                        let position = Position { path: &open.split.path, offset, at: problem.at };
+                        self.malformed.record(position, Some(line), &problem)?;
+                    }
+                }
+                Some(Line::TooLong { offset }) => {
+                    let what = format!("a line longer than {} MiB", MAX_RECORD_BYTES >> 20).into();
+                    let position = Position { path: &open.split.path, offset, at: 0 };
+                    self.malformed.record(position, None, &Problem { at: 0, what })?;
+                }
+            }
+            if self.decoder.rows() >= TARGET_ROWS || bytes >= BATCH_BYTES || self.malformed.is_full() {
+                break false;
+            }
+        };
+        self.metrics.num_bytes_in.add(bytes);
+        Ok(ended)
+    }
+
+    fn finish(&mut self, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), self.decoder.finish()?, &options)?)
+    }
+}
+
+impl Blocks for RecordBlocks {
+    fn next(&mut self) -> Result<Option<SourceEvent>> {
+        loop {
+            if self.malformed.is_full()
+                && let Some(letters) = self.malformed.take()?
+            {
+                return Ok(Some(SourceEvent::DeadLetters(letters)));
+            }
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => match self.splits.pop_front() {
+                    Some((index, split)) => self.open(index, split)?,
+                    None => return Ok(None),
+                },
+            };
+            let ended = self.fill(&mut open)?;
+            let split = open.index;
+            let rows = self.decoder.rows();
+            let letters = if ended && rows == 0 { self.malformed.take()? } else { None };
+            if !ended || rows > 0 || letters.is_some() {
+                // An ended split is looked at once more and then finishes, with nothing left in it.
+                self.open = Some(open);
+            }
+            if rows > 0 {
+                return Ok(Some(SourceEvent::Records { split, records: self.finish(rows)? }));
+            }
+            if let Some(letters) = letters {
+                return Ok(Some(SourceEvent::DeadLetters(letters)));
+            }
+            if ended {
+                return Ok(Some(SourceEvent::SplitFinished { split }));
+            }
+        }
+    }
+}
+
+fn reading(table: &str, path: &Path) -> Error {
+    Error::new(Code::Io, format!("table {table}: read {}", path.display()))
+}
+
+/// Where a record stands: `path:offset`, or with the line's number for people.
+struct Position<'a> {
+    path: &'a Path,
+    offset: u64,
+    at: usize,
+}
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return write!(f, "{}:{}", self.path.display(), self.offset);
+        }
+        write!(f, "{}, ", self.path.display())?;
+        if let Some(number) = line_number(self.path, self.offset) {
+            write!(f, "line {number}, ")?;
+        }
+        write!(f, "byte {}", self.offset + self.at as u64)
+    }
+}
+
+/// The number of the line that starts at `offset`, from 1: counted only when a job fails on it.
+fn line_number(path: &Path, offset: u64) -> Option<u64> {
+    let mut before = File::open(path).ok()?.take(offset);
+    let mut block = vec![0; 1 << 20];
+    let mut number = 1;
+    loop {
+        match before.read(&mut block).ok()? {
+            0 => return Some(number),
+            read => number += memchr::memchr_iter(b'\n', block.get(..read)?).count() as u64,
+        }
+    }
+}
