@@ -117,6 +117,10 @@ number! {
     LeaderEpoch(u64)
 }
 number! {
+    /// Which checkpoint or savepoint of a job: grows for the job's whole life, whoever leads it.
+    CheckpointId(u64)
+}
+number! {
     /// Position of a vertex in `JobGraph::vertices`.
     VertexIndex(u32)
 }

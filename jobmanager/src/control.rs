@@ -9,6 +9,7 @@
 //!
 //! Read next: [`job`] for a job's life, [`slots`] and [`schedule`] for slots, [`restart`] for restart strategies.
 
+pub mod checkpoint;
 pub mod event;
 pub mod execution;
 pub mod heartbeat;

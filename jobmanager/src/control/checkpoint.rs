@@ -1,0 +1,416 @@
+//! The checkpoint coordinator of one job: which checkpoint is triggered when, what it still waits for, what becomes of it.
+//!
+//! A pure state machine: [`Coordinator::handle`] takes an [`Event`] and the time and answers [`Action`]s. A checkpoint goes
+//!
+//! ```text
+//! triggered ──all acks──▶ writing ──written──▶ publishing ──published──▶ completed (notify, subsume, discard)
+//!     └──── decline, timeout, attempt ended, subsumed, not written ────▶ aborted
+//! ```
+//!
+//! Invariants, each checked by a property test: the published id only grows; a checkpoint is notified only after its pointer was
+//! published; every triggered one ends exactly once, completed or aborted; no more periodic ones are under way than allowed, and
+//! none begins before the pause after the last one's end is over; what a retained checkpoint is, is never discarded; what an
+//! attempt that is over says changes nothing. It knows neither tasks' states nor storage: acknowledgements are opaque to it.
+
+mod ending;
+mod pending;
+mod settings;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use weir_api::id::{Attempt, CheckpointId, SubtaskIndex, VertexIndex};
+
+pub use self::pending::{Kind, Savepoint};
+pub use self::settings::{Retention, Settings};
+pub use self::statistics::{Counts, Finished, Outcome};
+
+use self::pending::{Pending, Phase};
+use super::now::Now;
+
+/// One subtask of the job.
+pub type Task = (VertexIndex, SubtaskIndex);
+
+/// What the coordinator is told.
+#[derive(Clone, Debug)]
+pub enum Event<A> {
+    /// All tasks of an attempt run and have restored their state.
+    Running {
+        /// The attempt.
+        attempt: Attempt,
+        /// Every task that must acknowledge.
+        tasks: Vec<Task>,
+    },
+    /// The attempt is over, for whatever reason: what is under way is void, unless its pointer is on its way.
+    Ended,
+    /// A task has taken its part of a checkpoint.
+    Acknowledged {
+        /// Whose.
+        attempt: Attempt,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// By which task.
+        task: Task,
+        /// What it snapshotted.
+        part: A,
+    },
+    /// A task couldn't take its part.
+    Declined {
+        /// Whose.
+        attempt: Attempt,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// By which task.
+        task: Task,
+        /// Why.
+        reason: String,
+    },
+    /// A task has finished for good: from now on this is its part of every checkpoint.
+    TaskFinished {
+        /// Whose.
+        attempt: Attempt,
+        /// Which.
+        task: Task,
+        /// What it leaves, such as output that is prepared and not committed.
+        part: A,
+    },
+    /// A user asks for a checkpoint or a savepoint, now.
+    Requested(Kind),
+    /// The `_metadata` of a checkpoint is written, or couldn't be.
+    Written {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Where it is and its size, or why it isn't.
+        result: Result<Written, String>,
+    },
+    /// The job's pointer leads to the checkpoint, durably, or couldn't be moved.
+    Published {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Why not.
+        result: Result<(), String>,
+    },
+    /// The time that [`Coordinator::deadline`] named may have come.
+    Tick,
+}
+
+/// A written checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Where it lies.
+    pub path: String,
+    /// Bytes of all that it refers to.
+    pub full_size: u64,
+    /// Bytes that were written for it.
+    pub new_size: u64,
+}
+
+/// A checkpoint that a restart may go back to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Retained {
+    /// Which.
+    pub checkpoint: CheckpointId,
+    /// Where it lies.
+    pub path: String,
+    /// A savepoint is the user's: it is never discarded.
+    pub is_savepoint: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action<A> {
+    /// Sources emit the barrier.
+    Trigger {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// When, in milliseconds since 1970.
+        unix_millis: i64,
+        /// What for.
+        kind: Kind,
+    },
+    /// Tasks give up what they have of it.
+    Abort {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// Write its `_metadata`.
+    Write {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// What for.
+        kind: Kind,
+        /// Every task's part.
+        parts: BTreeMap<Task, A>,
+    },
+    /// Move the job's pointer to it, if it still belongs to this attempt.
+    Publish {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Where it lies.
+        path: String,
+    },
+    /// Tell the tasks that it is complete: sinks commit.
+    Notify {
+        /// Which.
+        checkpoint: CheckpointId,
+    },
+    /// A subsumed or void checkpoint's files may go.
+    Discard {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Where it lies; `None` if its `_metadata` was never written.
+        path: Option<String>,
+    },
+    /// A user's request has ended.
+    Answer {
+        /// What was asked.
+        kind: Kind,
+        /// Its place, or why there is none.
+        result: Result<String, String>,
+    },
+    /// More checkpoints in a row have failed than are tolerated.
+    FailJob {
+        /// The last one's reason.
+        reason: String,
+    },
+}
+
+/// See the module. `A` is one task's part of a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Coordinator<A> {
+    settings: Settings,
+    next_id: CheckpointId,
+    /// The running attempt with its tasks; `None`: nothing can be triggered.
+    running: Option<(Attempt, Vec<Task>)>,
+    finished_tasks: BTreeMap<Task, A>,
+    pending: BTreeMap<CheckpointId, Pending<A>>,
+    /// Requests that wait for their turn.
+    requested: VecDeque<Kind>,
+    /// Oldest first; the last one is what a restart goes back to.
+    completed: VecDeque<Retained>,
+    published: Option<CheckpointId>,
+    /// When the next periodic one is due.
+    next_periodic: Option<u64>,
+    last_end: Option<u64>,
+    failures_in_a_row: u32,
+    statistics: statistics::Statistics,
+}
+
+impl<A: Clone> Coordinator<A> {
+    /// A coordinator that goes on behind the checkpoints of earlier leaders and attempts: `completed` are the retained ones, oldest
+    /// first; no id up to `last_id` is used again.
+    #[must_use]
+    pub fn new(settings: Settings, last_id: CheckpointId, completed: Vec<Retained>) -> Self {
+        let published = completed.last().map(|retained| retained.checkpoint);
+        let last_id = published.map_or(last_id, |published| last_id.max(published));
+        Self {
+            settings,
+            next_id: last_id.next(),
+            running: None,
+            finished_tasks: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            requested: VecDeque::new(),
+            completed: completed.into(),
+            published,
+            next_periodic: None,
+            last_end: None,
+            failures_in_a_row: 0,
+            statistics: statistics::Statistics::default(),
+        }
+    }
+
+    /// Takes an event in.
+    pub fn handle(&mut self, event: Event<A>, now: Now) -> Vec<Action<A>> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Running { attempt, tasks } => self.start(attempt, tasks, now),
+            Event::Ended => self.end(now, &mut actions),
+            Event::Acknowledged { attempt, checkpoint, task, part } if self.is_current(attempt) => {
+                if let Some(pending) = self.pending.get_mut(&checkpoint) {
+                    pending.acknowledge(task, part);
+                }
+                self.write_if_complete(checkpoint, &mut actions);
+            }
+            Event::Declined { attempt, checkpoint, task, reason } if self.is_current(attempt) => {
+                // A task that has given its part has no more say.
+                if self.pending.get(&checkpoint).is_some_and(|pending| pending.waits_for_task(task)) {
+                    let reason = format!("subtask {} of vertex {} declined: {reason}", task.1, task.0);
+                    self.fail(checkpoint, reason, now, &mut actions);
+                }
+            }
+            Event::TaskFinished { attempt, task, part } if self.is_current(attempt) => {
+                self.finish_task(task, &part, &mut actions);
+            }
+            // Of an attempt that is over.
+            Event::Acknowledged { .. } | Event::Declined { .. } | Event::TaskFinished { .. } => {}
+            Event::Requested(kind) => self.request(kind, &mut actions),
+            Event::Written { checkpoint, result } => self.on_written(checkpoint, result, now, &mut actions),
+            Event::Published { checkpoint, result } => {
+                self.on_published(checkpoint, result, now, &mut actions);
+            }
+            Event::Tick => {}
+        }
+        self.time_out(now, &mut actions);
+        self.trigger_due(now, &mut actions);
+        actions
+    }
+
+    /// When [`Event::Tick`] is due, in monotonic milliseconds.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let timeouts =
+            self.pending.values().filter(|pending| pending.can_time_out()).map(|pending| pending.deadline);
+        let periodic = self.periodic_due().filter(|_| self.has_room());
+        timeouts.chain(periodic).min()
+    }
+
+    /// What a restart goes back to: the newest retained checkpoint and where it lies.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Retained> {
+        self.completed.back()
+    }
+
+    /// Retained checkpoints, oldest first.
+    pub fn retained(&self) -> impl Iterator<Item = &Retained> {
+        self.completed.iter()
+    }
+
+    /// Whether a pointer is on its way: until it has arrived nobody may decide what a restart goes back to.
+    #[must_use]
+    pub fn is_publishing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending.phase, Phase::Publishing(_)))
+    }
+
+    /// Counts and the last checkpoints, for users.
+    #[must_use]
+    pub const fn statistics(&self) -> &statistics::Statistics {
+        &self.statistics
+    }
+
+    fn is_current(&self, attempt: Attempt) -> bool {
+        self.running.as_ref().is_some_and(|(running, _)| *running == attempt)
+    }
+
+    fn start(&mut self, attempt: Attempt, tasks: Vec<Task>, now: Now) {
+        self.running = Some((attempt, tasks));
+        self.finished_tasks.clear();
+        self.failures_in_a_row = 0;
+        self.last_end = None;
+        self.next_periodic = self.settings.interval.map(|interval| now.after(interval));
+    }
+
+    fn end(&mut self, now: Now, actions: &mut Vec<Action<A>>) {
+        self.running = None;
+        self.finished_tasks.clear();
+        self.next_periodic = None;
+        let doomed: Vec<_> =
+            self.pending.iter().filter(|(_, pending)| pending.can_abort()).map(|(id, _)| *id).collect();
+        for checkpoint in doomed {
+            self.abort(checkpoint, "the job's attempt has ended", now, actions);
+        }
+        for kind in std::mem::take(&mut self.requested) {
+            actions.push(Action::Answer { kind, result: Err("the job's attempt has ended".to_owned()) });
+        }
+    }
+
+    fn finish_task(&mut self, task: Task, part: &A, actions: &mut Vec<Action<A>>) {
+        let waiting: Vec<_> = self.pending.keys().copied().collect();
+        for checkpoint in waiting {
+            if let Some(pending) = self.pending.get_mut(&checkpoint) {
+                pending.acknowledge(task, part.clone());
+            }
+            self.write_if_complete(checkpoint, actions);
+        }
+        self.finished_tasks.insert(task, part.clone());
+    }
+
+    fn request(&mut self, kind: Kind, actions: &mut Vec<Action<A>>) {
+        if self.running.is_none() {
+            let result = Err("the job isn't running".to_owned());
+            actions.push(Action::Answer { kind, result });
+        } else if self.requested.len() + self.pending.len() >= self.settings.max_requests {
+            let result = Err("too many requests are under way; ask again when they have ended".to_owned());
+            actions.push(Action::Answer { kind, result });
+        } else {
+            self.requested.push_back(kind);
+        }
+    }
+
+    fn write_if_complete(&mut self, checkpoint: CheckpointId, actions: &mut Vec<Action<A>>) {
+        if let Some(pending) = self.pending.get_mut(&checkpoint)
+            && let Some(parts) = pending.take_complete()
+        {
+            actions.push(Action::Write { checkpoint, kind: pending.kind.clone(), parts });
+        }
+    }
+
+    fn time_out(&mut self, now: Now, actions: &mut Vec<Action<A>>) {
+        let late: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.can_time_out() && now.reached(pending.deadline))
+            .map(|(id, _)| *id)
+            .collect();
+        for checkpoint in late {
+            let waited = self.pending.get(&checkpoint).map(Pending::waits_for).unwrap_or_default();
+            let reason = format!(
+                "it wasn't complete after {} ms; it waited for {waited}",
+                self.settings.timeout.as_millis()
+            );
+            self.fail(checkpoint, reason, now, actions);
+        }
+    }
+
+    /// How many periodic checkpoints are under way.
+    fn periodic_pending(&self) -> usize {
+        self.pending.values().filter(|pending| pending.kind == Kind::Periodic).count()
+    }
+
+    fn has_room(&self) -> bool {
+        // While the job is being stopped nothing else begins.
+        let stopping = self.pending.values().any(|pending| pending.kind.stops_job());
+        !stopping && self.periodic_pending() < self.settings.max_concurrent
+    }
+
+    fn periodic_due(&self) -> Option<u64> {
+        let pause_over = self.last_end.map_or(0, |end| {
+            end.saturating_add(u64::try_from(self.settings.min_pause.as_millis()).unwrap_or(u64::MAX))
+        });
+        self.next_periodic.map(|next| next.max(pause_over))
+    }
+
+    fn trigger_due(&mut self, now: Now, actions: &mut Vec<Action<A>>) {
+        while !self.pending.values().any(|pending| pending.kind.stops_job())
+            && self.running.is_some()
+            && let Some(kind) = self.requested.pop_front()
+        {
+            self.trigger(kind, now, actions);
+        }
+        if self.has_room() && self.periodic_due().is_some_and(|due| now.reached(due)) && !self.all_finished()
+        {
+            self.next_periodic = self.settings.interval.map(|interval| now.after(interval));
+            self.trigger(Kind::Periodic, now, actions);
+        }
+    }
+
+    /// Whether every task has finished: then the job's end commits what is left.
+    fn all_finished(&self) -> bool {
+        self.running.as_ref().is_some_and(|(_, tasks)| tasks.len() == self.finished_tasks.len())
+    }
+
+    fn trigger(&mut self, kind: Kind, now: Now, actions: &mut Vec<Action<A>>) {
+        let Some((attempt, tasks)) = &self.running else { return };
+        let checkpoint = self.next_id;
+        self.next_id = checkpoint.next();
+        let deadline = now.after(self.settings.timeout);
+        let pending = Pending::new(kind.clone(), *attempt, tasks, &self.finished_tasks, now, deadline);
+        self.statistics.trigger();
+        self.pending.insert(checkpoint, pending);
+        actions.push(Action::Trigger { checkpoint, unix_millis: now.unix_millis, kind });
+        self.write_if_complete(checkpoint, actions);
+    }
+}
