@@ -8,3 +8,9 @@ pub trait Clock: Send + Sync {
     /// Milliseconds since a fixed moment of this process; never goes back.
     fn monotonic_millis(&self) -> u64;
 }
+
+impl std::fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}

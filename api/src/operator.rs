@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::graph::KeyGroupRange;
 use crate::id::OperatorUid;
@@ -45,6 +46,8 @@ pub struct OperatorContext {
     pub state_limit_bytes: u64,
     /// Its counters.
     pub metrics: Arc<OperatorMetrics>,
+    /// Processing time, for what is stamped with it. What must come at a time asks for it by [`Operator::next_timer`].
+    pub clock: Arc<dyn Clock>,
 }
 
 /// One operator of a chain.

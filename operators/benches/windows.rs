@@ -9,11 +9,12 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use weir_api::batch::{Batch, TARGET_ROWS};
+use weir_api::clock::Clock;
 use weir_api::element::StreamElement;
 use weir_api::graph::{KeyGroupRange, OperatorNode, window_aggregate_layout};
 use weir_api::id::OperatorUid;
 use weir_api::operator::{Operator, OperatorContext, Progress};
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_api::schema;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::aggregate_call::Function;
@@ -121,6 +122,19 @@ fn spec(kind: window::Kind, key_columns: Vec<u32>, call: AggregateCall) -> Windo
     }
 }
 
+/// Nothing here asks for the time.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn unix_millis(&self) -> i64 {
+        0
+    }
+
+    fn monotonic_millis(&self) -> u64 {
+        0
+    }
+}
+
 fn operator(spec: &WindowAggregateSpec, phase: Phase) -> Result<Box<dyn Operator>> {
     let spec = WindowAggregateSpec { phase: phase as i32, ..spec.clone() };
     let layout = window_aggregate_layout(&spec, &input_schema())?;
@@ -146,6 +160,7 @@ fn operator(spec: &WindowAggregateSpec, phase: Phase) -> Result<Box<dyn Operator
         max_parallelism: 128,
         state_limit_bytes: 1 << 32,
         metrics: Arc::default(),
+        clock: Arc::new(NoClock),
     })?;
     Ok(operator)
 }
@@ -195,7 +210,7 @@ fn feed(chain: &mut [Box<dyn Operator>], element: &StreamElement) -> Result<usiz
         _ => first.finish(&mut out)?,
     };
     loop {
-        while let Some(emitted) = out.pop() {
+        while let Some(emitted) = out.pop().and_then(Emitted::into_element) {
             results += feed(rest, &emitted)?;
         }
         if progress == Progress::Done {

@@ -12,7 +12,7 @@ use weir_api::error::{Code, Result};
 use weir_api::graph::OperatorNode;
 use weir_api::id::OperatorUid;
 use weir_api::operator::Operator;
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::{CalcSpec, NamedExpression, OperatorSpec};
 
@@ -57,7 +57,7 @@ fn run(operator: &mut dyn Operator, batch: Batch) -> Option<Batch> {
     let mut out = Output::new(1);
     operator.process(0, batch, &mut out).unwrap();
     out.pop().map(|element| match element {
-        StreamElement::Batch(batch) => batch,
+        Emitted::Element(StreamElement::Batch(batch)) => batch,
         other => panic!("{other:?}"),
     })
 }

@@ -163,9 +163,8 @@ impl Plan {
     }
 
     fn schema(&self, edge: &JobEdge) -> Result<SchemaRef> {
-        let source = self.graph.vertices().get(edge.source);
-        source.and_then(|vertex| vertex.output_schema()).cloned().ok_or_else(|| {
-            Error::internal(format!("an edge out of vertex {}, which emits nothing", edge.source))
+        self.graph.edge_schema(edge).ok_or_else(|| {
+            Error::internal(format!("an edge out of vertex {}, which emits nothing for it", edge.source))
         })
     }
 

@@ -27,7 +27,7 @@ use super::head::Head;
 use super::inlet::Inlet;
 use super::metrics::TaskMetrics;
 use super::reader::Reader;
-use super::tail::{Exit, Tail};
+use super::tail::{Exit, SideEdge, Tail};
 use crate::network::{InputGate, ResultPartition};
 use crate::slot::Turn;
 
@@ -88,14 +88,18 @@ impl Blueprint {
             time_zone: &time_zone,
         };
         let (head, exit, operators) = site.split_chain()?;
+        let (partitions, sides) = site.split_edges(partitions)?;
         let mut input = site.input_schema();
         let head = match head {
             Some((node, spec)) => {
                 input.clone_from(&node.output_schema);
-                Head::Reader(Box::new(site.reader(node, spec, splits)?))
+                let reader = site.reader(node, spec, splits)?;
+                let dead_letters = sides.iter().any(|edge| edge.operator == 0);
+                Head::Reader(Box::new(reader.with_dead_letter_edge(dead_letters)))
             }
             None => Head::Inlet(Inlet::new(gates)),
         };
+        let first = operators.first().map_or(0, |(position, _)| *position);
         let mut stages = Vec::with_capacity(operators.len());
         for (position, node) in operators {
             stages.push((node.name.clone(), site.operator(position, node, input)?));
@@ -105,10 +109,10 @@ impl Blueprint {
             Some((position, node, spec)) => Exit::Sink(site.writer(position, node, spec)?),
             None => Exit::Partitions(partitions),
         };
-        let tail = Tail::new(exit, Arc::clone(&metrics));
+        let tail = Tail::new(exit, sides, Arc::clone(&metrics));
         Ok(Driver::new(driver::Parts {
             head,
-            chain: Chain::new(stages, OUTPUT_LIMIT),
+            chain: Chain::new(stages, first, OUTPUT_LIMIT),
             tail,
             turn,
             metrics,
@@ -136,6 +140,25 @@ impl<'a> Site<'a> {
             }
         }
         Ok((head, exit, operators))
+    }
+
+    /// The partitions of the main edges, and those of side outputs with the positions of their operators.
+    fn split_edges(&self, partitions: Vec<ResultPartition>) -> Result<(Vec<ResultPartition>, Vec<SideEdge>)> {
+        let (mut main, mut sides) = (Vec::new(), Vec::new());
+        for partition in partitions {
+            let edge = self.graph.edges().get(partition.id().edge as usize);
+            match edge.and_then(|edge| edge.side_output.as_ref()) {
+                None => main.push(partition),
+                Some(uid) => {
+                    let operator = self.vertex.chain.iter().position(|node| node.uid == *uid);
+                    let operator = operator.ok_or_else(|| {
+                        Error::internal(format!("an edge of the side output of {uid}, which runs elsewhere"))
+                    })?;
+                    sides.push(SideEdge { operator, partition });
+                }
+            }
+        }
+        Ok((main, sides))
     }
 
     /// What comes in from other tasks; several edges of one input carry the same.
@@ -185,6 +208,7 @@ impl<'a> Site<'a> {
             max_parallelism: self.graph.max_parallelism(),
             state_limit_bytes: self.state_limit_bytes,
             metrics: self.metrics.operator(position),
+            clock: Arc::clone(&self.environment.clock),
         };
         operator
             .open(&context)

@@ -2,14 +2,15 @@
 //!
 //! Invariants: the deepest stage that can work works first, so a chain holds no more elements than its bounded outputs have
 //! room for; a stage sees elements in stream order, each call resumed until it is done before the next; watermarks go on only
-//! after the stage has handled them, and never back; after the end of input a stage is finished once and called no more.
+//! after the stage has handled them, and never back; after the end of input a stage is finished once and called no more; rows of
+//! a side output pass the stages behind untouched and in their place, so that no event overtakes them or is overtaken.
 //! Pure: knows neither where elements come from nor where they go, and is told the time.
 
 use std::collections::VecDeque;
 
 use weir_api::element::StreamElement;
 use weir_api::operator::{Operator, Progress};
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_api::watermark::Watermark;
 use weir_api::{Error, Result};
 
@@ -32,7 +33,7 @@ pub(crate) enum Step {
 /// The operators of one task behind its head, and what is on its way between them.
 pub(crate) struct Chain {
     /// What the first stage takes next, with the number of its input. One source event makes at most a few elements.
-    entry: VecDeque<(u32, StreamElement)>,
+    entry: VecDeque<(u32, Emitted)>,
     stages: Vec<Stage>,
     finished: bool,
 }
@@ -57,7 +58,7 @@ enum Call {
     /// A call has returned `NeedRoom` or `Yield`; this comes after it.
     Open(After),
     /// Goes on to the next stage as soon as there is room.
-    Forward(StreamElement),
+    Forward(Emitted),
     /// Has passed on the end of input.
     Finished,
 }
@@ -69,30 +70,36 @@ enum After {
     /// The watermark that the operator lets go on, if it does.
     Watermark,
     /// What operators don't see.
-    Pass(StreamElement),
+    Pass(Emitted),
     Finish,
 }
 
 impl Chain {
-    /// A chain over `operators`, named for error messages; `limit` elements may wait behind each.
-    pub(crate) fn new(operators: Vec<(String, Box<dyn Operator>)>, limit: usize) -> Self {
-        let stages =
-            operators.into_iter().map(|(name, operator)| Stage::new(name, operator, limit)).collect();
+    /// A chain over `operators`, named for error messages, the first of them at position `first` of the vertex's chain;
+    /// `limit` elements may wait behind each.
+    pub(crate) fn new(operators: Vec<(String, Box<dyn Operator>)>, first: usize, limit: usize) -> Self {
+        let stages = operators
+            .into_iter()
+            .enumerate()
+            .map(|(position, (name, operator))| {
+                Stage::new(name, operator, Output::of_operator(first + position, limit))
+            })
+            .collect();
         Self { entry: VecDeque::new(), stages, finished: false }
     }
 
     /// Hands in an element of input number `input`. Call it only after [`Step::NeedsInput`].
-    pub(crate) fn push(&mut self, input: u32, element: StreamElement) {
+    pub(crate) fn push(&mut self, input: u32, element: Emitted) {
         self.entry.push_back((input, element));
     }
 
     /// Takes the oldest element that has come out at the end.
-    pub(crate) fn pop(&mut self) -> Option<StreamElement> {
+    pub(crate) fn pop(&mut self) -> Option<Emitted> {
         let element = match self.stages.last_mut() {
             Some(last) => last.output.pop(),
             None => self.entry.pop_front().map(|(_, element)| element),
         };
-        self.finished |= matches!(element, Some(StreamElement::EndOfInput));
+        self.finished |= matches!(element, Some(Emitted::Element(StreamElement::EndOfInput)));
         element
     }
 
@@ -140,12 +147,12 @@ impl Chain {
 }
 
 impl Stage {
-    fn new(name: String, operator: Box<dyn Operator>, limit: usize) -> Self {
+    fn new(name: String, operator: Box<dyn Operator>, output: Output) -> Self {
         Self {
             name,
             operator,
             call: Call::Ready,
-            output: Output::new(limit),
+            output,
             watermark_in: None,
             watermark_out: None,
             timers_fired_at: i64::MIN,
@@ -158,7 +165,7 @@ impl Stage {
     }
 
     /// One call, or one element passed on; `false` if there was nothing to do. The output has room.
-    fn work(&mut self, now: i64, take: impl FnOnce() -> Option<(u32, StreamElement)>) -> Result<bool> {
+    fn work(&mut self, now: i64, take: impl FnOnce() -> Option<(u32, Emitted)>) -> Result<bool> {
         match std::mem::replace(&mut self.call, Call::Ready) {
             Call::Finished => {
                 self.call = Call::Finished;
@@ -186,7 +193,14 @@ impl Stage {
         }
     }
 
-    fn handle(&mut self, input: u32, element: StreamElement) -> Result<()> {
+    fn handle(&mut self, input: u32, emitted: Emitted) -> Result<()> {
+        let element = match emitted {
+            Emitted::Element(element) => element,
+            side @ Emitted::Side(_) => {
+                self.settle(Progress::Done, After::Pass(side));
+                return Ok(());
+            }
+        };
         let (progress, after) = match element {
             StreamElement::Batch(batch) => {
                 (self.operator.process(input, batch, &mut self.output)?, After::Element)
@@ -203,9 +217,9 @@ impl Stage {
             }
             StreamElement::EndOfInput => (self.operator.finish(&mut self.output)?, After::Finish),
             passed @ (StreamElement::Barrier(_) | StreamElement::Idle) => {
-                (self.operator.flush(&mut self.output)?, After::Pass(passed))
+                (self.operator.flush(&mut self.output)?, After::Pass(passed.into()))
             }
-            StreamElement::Active => (Progress::Done, After::Pass(StreamElement::Active)),
+            StreamElement::Active => (Progress::Done, After::Pass(StreamElement::Active.into())),
         };
         self.settle(progress, after);
         Ok(())
@@ -218,9 +232,9 @@ impl Stage {
         }
         let next = match after {
             After::Element => None,
-            After::Watermark => self.due_watermark().map(StreamElement::Watermark),
+            After::Watermark => self.due_watermark().map(|due| StreamElement::Watermark(due).into()),
             After::Pass(element) => Some(element),
-            After::Finish => Some(StreamElement::EndOfInput),
+            After::Finish => Some(StreamElement::EndOfInput.into()),
         };
         match next {
             Some(element) if self.output.has_room() => self.forward(element),
@@ -235,13 +249,13 @@ impl Stage {
         self.watermark_out.is_none_or(|last| watermark > last).then_some(watermark)
     }
 
-    fn forward(&mut self, element: StreamElement) {
-        match element {
-            StreamElement::Watermark(watermark) => self.watermark_out = Some(watermark),
-            StreamElement::EndOfInput => self.call = Call::Finished,
+    fn forward(&mut self, element: Emitted) {
+        match &element {
+            Emitted::Element(StreamElement::Watermark(watermark)) => self.watermark_out = Some(*watermark),
+            Emitted::Element(StreamElement::EndOfInput) => self.call = Call::Finished,
             _ => {}
         }
-        self.output.push_element(element);
+        self.output.pass(element);
     }
 }
 

@@ -21,7 +21,8 @@ fn values(batch: &Batch) -> Vec<i64> {
     batch.records().column(0).as_primitive::<Int64Type>().values().to_vec()
 }
 
-/// Multiplies each value into `fan` ones, each a batch of its own; at watermarks and at the end it emits what it has counted.
+/// Multiplies each value into `fan` ones, each a batch of its own, every third value by the side output; at watermarks and at
+/// the end it emits what it has counted.
 /// It interrupts itself wherever `script` says so.
 struct Scripted {
     fan: i64,
@@ -55,7 +56,11 @@ impl Scripted {
                 return Progress::Yield;
             }
             self.todo.pop_front();
-            out.push(batch(vec![value]));
+            if value > 0 && value % 3 == 0 {
+                out.push_side(batch(vec![value]));
+            } else {
+                out.push(batch(vec![value]));
+            }
         }
         self.open = false;
         Progress::Done
@@ -111,17 +116,18 @@ fn run(chain: &mut Chain, input: &[StreamElement], limit: usize) -> Vec<String> 
             }
             Step::NeedsRoom => out.push(format!("{:?}", chain.pop().map(describe).unwrap())),
             Step::NeedsInput => {
-                chain.push(0, input.next().expect("the chain finishes after the end of input"))
+                chain.push(0, input.next().expect("the chain finishes after the end of input").into())
             }
             Step::Finished => return out,
         }
     }
 }
 
-fn describe(element: StreamElement) -> String {
-    match element {
-        StreamElement::Batch(batch) => format!("{:?}", values(&batch)),
-        other => format!("{other:?}"),
+fn describe(emitted: Emitted) -> String {
+    match emitted {
+        Emitted::Element(StreamElement::Batch(batch)) => format!("{:?}", values(&batch)),
+        Emitted::Element(other) => format!("{other:?}"),
+        Emitted::Side(side) => format!("side {} {:?}", side.operator, values(&side.batch)),
     }
 }
 
@@ -180,7 +186,7 @@ proptest! {
                 let script = if interrupted { script.clone() } else { Vec::new() };
                 (format!("{position}"), Scripted::boxed(*fan, script))
             });
-            Chain::new(operators.collect(), limit)
+            Chain::new(operators.collect(), 0, limit)
         };
         let input = elements(&items);
         let free = run(&mut chain(1_000_000, false), &input, 1_000_000);
@@ -193,7 +199,7 @@ proptest! {
 fn what_a_watermark_emits_comes_before_it_and_the_end_comes_last() {
     let operators = vec![("a".to_owned(), Scripted::boxed(2, Vec::new()))];
     let input = elements(&[Item::Rows(vec![4]), Item::Watermark, Item::Idle]);
-    let out = run(&mut Chain::new(operators, 1), &input, 1);
+    let out = run(&mut Chain::new(operators, 0, 1), &input, 1);
     let expected = [
         "[40]",
         "[41]",
@@ -208,6 +214,23 @@ fn what_a_watermark_emits_comes_before_it_and_the_end_comes_last() {
         "EndOfInput",
     ];
     assert_eq!(out, expected.map(|text| format!("{text:?}")));
+}
+
+#[test]
+fn side_rows_keep_their_place_and_name_their_operator() {
+    let operators =
+        ["a", "b"].map(|name| (name.to_owned(), Scripted::boxed(1, Vec::new()))).into_iter().collect();
+    let mut chain = Chain::new(operators, 3, 1);
+    // The first one's side output takes 30 and 60 and, like the second one's, a count of 3.
+    let input = elements(&[Item::Rows(vec![3, 1]), Item::Watermark, Item::Rows(vec![6])]);
+    let dead = Emitted::Side(weir_api::output::SideBatch { operator: 0, batch: batch(vec![99]) });
+    chain.push(0, dead);
+    let out = run(&mut chain, &input, 1);
+    let sides: Vec<_> = out.iter().filter(|line| line.contains("side") || line.contains("Water")).collect();
+    let expected =
+        ["side 0 [99]", "side 3 [30]", "side 4 [3]", "Watermark(Watermark(7))", "side 3 [60]", "side 3 [3]"];
+    assert_eq!(sides, expected.map(|text| format!("{text:?}")).iter().collect::<Vec<_>>());
+    assert_eq!(out.last().unwrap(), "\"EndOfInput\"");
 }
 
 /// Holds the watermark back until its timer has fired.
@@ -246,11 +269,12 @@ impl Operator for Timed {
 
 #[test]
 fn a_timer_fires_once_at_one_time_and_releases_the_watermark_that_was_held_back() {
-    let mut chain = Chain::new(vec![("t".to_owned(), Box::new(Timed { due: None, fired: Vec::new() }))], 4);
+    let mut chain =
+        Chain::new(vec![("t".to_owned(), Box::new(Timed { due: None, fired: Vec::new() }))], 0, 4);
     assert_eq!(chain.len(), 1);
     assert_eq!(chain.next_timer(), None);
-    chain.push(0, StreamElement::Batch(batch(vec![1])));
-    chain.push(0, StreamElement::Watermark(Watermark(9)));
+    chain.push(0, StreamElement::Batch(batch(vec![1])).into());
+    chain.push(0, StreamElement::Watermark(Watermark(9)).into());
     while chain.step(50).unwrap() == Step::Worked {}
     assert_eq!(chain.next_timer(), Some(100));
     assert_eq!(chain.step(99).unwrap(), Step::NeedsInput);
@@ -267,11 +291,11 @@ fn a_timer_fires_once_at_one_time_and_releases_the_watermark_that_was_held_back(
 
 #[test]
 fn a_watermark_that_goes_back_is_an_error_that_names_the_operator() {
-    let mut chain = Chain::new(vec![("calc".to_owned(), Scripted::boxed(1, Vec::new()))], 4);
-    chain.push(0, StreamElement::Watermark(Watermark(9)));
+    let mut chain = Chain::new(vec![("calc".to_owned(), Scripted::boxed(1, Vec::new()))], 0, 4);
+    chain.push(0, StreamElement::Watermark(Watermark(9)).into());
     while chain.step(0).unwrap() == Step::Worked {}
     while chain.pop().is_some() {}
-    chain.push(0, StreamElement::Watermark(Watermark(9)));
+    chain.push(0, StreamElement::Watermark(Watermark(9)).into());
     let error = chain.step(0).unwrap_err();
     assert!(error.message().starts_with("operator 'calc': "), "{error}");
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use weir_api::Result;
 use weir_api::clock::Clock;
 use weir_api::element::StreamElement;
+use weir_api::output::Emitted;
 use weir_api::sink::Committable;
 
 use super::chain::{Chain, Step};
@@ -61,7 +62,7 @@ struct Seat {
 
 /// What ended a wait for input.
 enum Wake {
-    Input(u32, StreamElement),
+    Input(u32, Emitted),
     /// A deadline has come: look at timers and the buffer timeout.
     Deadline,
 }
@@ -154,16 +155,17 @@ impl Driver {
         Ok(())
     }
 
-    fn count(&self, element: &StreamElement) {
+    /// Counts what comes in. A source's dead letters don't: they are no records of the table.
+    fn count(&self, element: &Emitted) {
         let metrics = &self.seat.metrics;
         match element {
-            StreamElement::Batch(batch) => {
+            Emitted::Element(StreamElement::Batch(batch)) => {
                 metrics.records_in.add(batch.num_rows() as u64);
                 if self.head.counts_bytes() {
                     metrics.bytes_in.add(batch.slice_bytes() as u64);
                 }
             }
-            StreamElement::Watermark(watermark) => metrics.set_input_watermark(*watermark),
+            Emitted::Element(StreamElement::Watermark(watermark)) => metrics.set_input_watermark(*watermark),
             _ => {}
         }
     }

@@ -14,7 +14,8 @@ use weir_api::graph::Partitioning;
 use weir_api::id::{Attempt, JobId, SlotIndex, SubtaskIndex, VertexIndex};
 use weir_api::operator::{Operator, Progress};
 use weir_api::output::Output;
-use weir_api::{Batch, Error};
+use weir_api::watermark::Watermark;
+use weir_api::{Batch, Error, side_output};
 
 use super::*;
 use crate::network::{
@@ -22,7 +23,7 @@ use crate::network::{
 };
 use crate::slot::{Ended, Launch, Slot};
 use crate::task::reader::Reader;
-use crate::task::tail::Exit;
+use crate::task::tail::{Exit, SideEdge};
 use crate::tests::fixture::connector::{Collected, Collector, Counter, Fault};
 use crate::tests::fixture::{TestClock, records, schema, values};
 
@@ -36,6 +37,7 @@ struct Plan {
     source: Counter,
     operators: Vec<Box<dyn Operator>>,
     exit: Exit,
+    sides: Vec<SideEdge>,
 }
 
 struct Task {
@@ -52,12 +54,15 @@ async fn launch(slot: &Slot, job: JobId, plan: impl FnOnce() -> Plan + Send + 's
     let start = move |turn: Turn| {
         async move {
             let clock = TestClock::shared();
-            let Plan { source, operators, exit } = plan();
+            let Plan { source, operators, exit, sides } = plan();
             let operators = operators.into_iter().map(|operator| ("op".to_owned(), operator)).collect();
             let driver = Driver::new(Parts {
-                head: Head::Reader(Box::new(Reader::new(Box::new(source), None, Arc::clone(&clock)))),
-                chain: Chain::new(operators, 2),
-                tail: Tail::new(exit, Arc::clone(&counted)),
+                head: Head::Reader(Box::new(
+                    Reader::new(Box::new(source), None, Arc::clone(&clock))
+                        .with_dead_letter_edge(!sides.is_empty()),
+                )),
+                chain: Chain::new(operators, 1, 2),
+                tail: Tail::new(exit, sides, Arc::clone(&counted)),
                 turn,
                 metrics: counted,
                 clock,
@@ -92,7 +97,7 @@ impl Task {
 }
 
 fn counter(end: i64, fault: Fault) -> Counter {
-    Counter { next: 0, end, step: 10, fault }
+    Counter { end, step: 10, fault, ..Counter::default() }
 }
 
 fn collector(collected: &Collected, fault: Fault, batches: usize) -> Exit {
@@ -130,6 +135,7 @@ async fn a_bounded_task_finishes_with_everything_written_and_counted() {
         source: counter(1005, Fault::None),
         operators: vec![Box::new(Custom(|| Progress::Done)), Box::new(Custom(|| Progress::Done))],
         exit: collector(&sink, Fault::None, 0),
+        sides: Vec::new(),
     })
     .await;
     let metrics = Arc::clone(&task.metrics);
@@ -161,6 +167,7 @@ async fn what_fails_or_panics_ends_its_task_alone() {
             source: counter(100, source),
             operators: vec![Box::new(Custom(panicking))],
             exit: collector(&kept, sink, 3),
+            sides: Vec::new(),
         })
         .await;
         let Ended::Failed(error) = task.end().await else { panic!("not failed") };
@@ -173,6 +180,7 @@ async fn what_fails_or_panics_ends_its_task_alone() {
         source: counter(10, Fault::None),
         operators: Vec::new(),
         exit: collector(&sink, Fault::None, 0),
+        sides: Vec::new(),
     };
     assert!(matches!(launch(&slot, JOB, exit).await.end().await, Ended::Finished(_)));
 }
@@ -192,6 +200,7 @@ async fn a_task_that_waits_for_its_source_is_idle_and_ends_when_cancelled() {
         source: counter(100, Fault::Hang),
         operators: Vec::new(),
         exit: collector(&Collected::default(), Fault::None, 0),
+        sides: Vec::new(),
     })
     .await;
     let metrics = Arc::clone(&task.metrics);
@@ -209,6 +218,7 @@ async fn a_task_whose_sink_is_not_ready_is_back_pressured_and_ends_when_cancelle
         source: counter(i64::MAX, Fault::None),
         operators: vec![Box::new(Custom(|| Progress::Done))],
         exit: collector(&sink, Fault::Hang, 2),
+        sides: Vec::new(),
     })
     .await;
     let metrics = Arc::clone(&task.metrics);
@@ -227,6 +237,7 @@ async fn a_task_in_an_endless_yield_ends_when_cancelled_and_lets_others_run_mean
             source: counter(100, Fault::None),
             operators: vec![Box::new(Custom(|| Progress::Yield))],
             exit: collector(&Collected::default(), Fault::None, 0),
+            sides: Vec::new(),
         })
     };
     let endless = task(JOB).await;
@@ -237,6 +248,7 @@ async fn a_task_in_an_endless_yield_ends_when_cancelled_and_lets_others_run_mean
             source: counter(1000, Fault::None),
             operators: Vec::new(),
             exit: collector(&sink, Fault::None, 0),
+            sides: Vec::new(),
         });
         assert!(matches!(timeout(SOON, quick.await.end()).await.expect("it gets turns"), Ended::Finished(_)));
     }
@@ -256,6 +268,7 @@ async fn two_jobs_share_a_slot_fairly_whatever_the_number_of_their_tasks() {
                 Progress::Yield
             }))],
             exit: collector(&Collected::default(), Fault::None, 0),
+            sides: Vec::new(),
         })
     };
     let (one, many) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -274,19 +287,23 @@ async fn two_jobs_share_a_slot_fairly_whatever_the_number_of_their_tasks() {
 }
 
 /// A channel through the real network: the producing task's end and the consumer's.
-async fn channel(options: network::Options) -> (Network, network::Handle, ResultPartition, InputGate) {
+async fn channel(
+    options: network::Options,
+    dead_letters: bool,
+) -> (Network, network::Handle, ResultPartition, InputGate) {
     let (network, handle) = Network::start(options, tokio::runtime::Handle::current()).await.unwrap();
+    let schema = if dead_letters { side_output::dead_letters() } else { schema() };
     let partition = network.result_partition(&PartitionSpec {
         id: PartitionId { job: JOB, attempt: Attempt(1), edge: 0, subtask: SubtaskIndex(0) },
         partitioning: Partitioning::Forward,
-        schema: schema(),
+        schema: Arc::clone(&schema),
         targets: vec![SubtaskIndex(0)],
         target_parallelism: 1,
         max_parallelism: 128,
     });
     let input =
         GateId { job: JOB, attempt: Attempt(1), vertex: VertexIndex(1), input: 0, subtask: SubtaskIndex(0) };
-    let source = Source { edge: 0, subtask: SubtaskIndex(0), location: Location::Local, schema: schema() };
+    let source = Source { edge: 0, subtask: SubtaskIndex(0), location: Location::Local, schema };
     let gate = network.input_gate(&GateSpec { id: input, sources: vec![source] }).unwrap();
     (network, handle, partition.unwrap(), gate)
 }
@@ -300,11 +317,12 @@ async fn next(gate: &mut InputGate) -> StreamElement {
 async fn a_task_without_room_downstream_stops_and_ends_when_cancelled() {
     let slot = slot();
     let options = network::Options { pool_bytes: 1 << 20, ..network::Options::default() };
-    let (network, _handle, partition, gate) = channel(options).await;
+    let (network, _handle, partition, gate) = channel(options, false).await;
     let task = launch(&slot, JOB, move || Plan {
-        source: Counter { next: 0, end: i64::MAX, step: 8192, fault: Fault::None },
+        source: Counter { end: i64::MAX, step: 8192, ..Counter::default() },
         operators: Vec::new(),
         exit: Exit::Partitions(vec![partition]),
+        sides: Vec::new(),
     })
     .await;
     let metrics = Arc::clone(&task.metrics);
@@ -319,11 +337,12 @@ async fn a_task_without_room_downstream_stops_and_ends_when_cancelled() {
 #[tokio::test]
 async fn a_small_batch_sets_out_without_waiting_for_more() {
     let slot = slot();
-    let (_network, _handle, partition, mut gate) = channel(network::Options::default()).await;
+    let (_network, _handle, partition, mut gate) = channel(network::Options::default(), false).await;
     let task = launch(&slot, JOB, move || Plan {
         source: counter(10, Fault::Hang),
         operators: vec![Box::new(Custom(|| Progress::Done))],
         exit: Exit::Partitions(vec![partition]),
+        sides: Vec::new(),
     })
     .await;
     let StreamElement::Batch(batch) = next(&mut gate).await else { panic!("not a batch") };
@@ -334,11 +353,12 @@ async fn a_small_batch_sets_out_without_waiting_for_more() {
 #[tokio::test]
 async fn a_task_finishes_only_when_its_consumers_have_taken_everything() {
     let slot = slot();
-    let (_network, _handle, partition, mut gate) = channel(network::Options::default()).await;
+    let (_network, _handle, partition, mut gate) = channel(network::Options::default(), false).await;
     let mut task = launch(&slot, JOB, move || Plan {
         source: counter(10, Fault::None),
         operators: Vec::new(),
         exit: Exit::Partitions(vec![partition]),
+        sides: Vec::new(),
     })
     .await;
     assert!(timeout(Duration::from_millis(100), &mut task.ended).await.is_err());
@@ -347,6 +367,58 @@ async fn a_task_finishes_only_when_its_consumers_have_taken_everything() {
     assert!(matches!(next(&mut gate).await, StreamElement::EndOfInput));
     drop(gate);
     assert!(matches!(task.end().await, Ended::Finished(_)));
+}
+
+#[tokio::test]
+async fn a_sinks_task_has_side_outputs_too_and_ends_when_they_are_taken() {
+    let slot = slot();
+    let (_network, _handle, partition, mut gate) = channel(network::Options::default(), true).await;
+    let collected = Collected::default();
+    let sink = Arc::clone(&collected);
+    let mut task = launch(&slot, JOB, move || Plan {
+        source: Counter { dead_every: 5, ..counter(20, Fault::None) },
+        operators: vec![Box::new(Custom(|| Progress::Done))],
+        exit: collector(&sink, Fault::None, 0),
+        sides: vec![SideEdge { operator: 0, partition }],
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    assert!(timeout(Duration::from_millis(100), &mut task.ended).await.is_err(), "nobody took the side rows");
+    let mut letters = Vec::new();
+    let mut element = next(&mut gate).await;
+    while let StreamElement::Batch(batch) = element {
+        letters.extend(values(&batch));
+        element = next(&mut gate).await;
+    }
+    assert!(matches!(element, StreamElement::Watermark(Watermark::MAX)), "{element:?}");
+    assert!(matches!(next(&mut gate).await, StreamElement::EndOfInput));
+    drop(gate);
+    let Ended::Finished(committables) = task.end().await else { panic!("not finished") };
+    assert_eq!((letters, committables.len()), (vec![0, 5, 10, 15], 1));
+    assert_eq!(collected.lock().unwrap()[&0].len(), 16);
+    let figures = metrics.snapshot(Default::default());
+    assert_eq!((figures.num_records_out, figures.num_side_output_records), (16, 4));
+}
+
+#[tokio::test]
+async fn a_side_output_that_nobody_takes_holds_the_task_up() {
+    let slot = slot();
+    let options = network::Options { pool_bytes: 1 << 20, ..network::Options::default() };
+    let (_network, _handle, partition, _gate) = channel(options, true).await;
+    let collected = Collected::default();
+    let sink = Arc::clone(&collected);
+    let task = launch(&slot, JOB, move || Plan {
+        source: Counter { end: i64::MAX, step: 8192, dead_every: 2, ..Counter::default() },
+        operators: Vec::new(),
+        exit: collector(&sink, Fault::None, 0),
+        sides: vec![SideEdge { operator: 0, partition }],
+    })
+    .await;
+    let metrics = Arc::clone(&task.metrics);
+    task.cancel_soon().await;
+    let figures = metrics.snapshot(Default::default());
+    assert!(figures.back_pressured_millis >= 100, "{figures:?}");
+    assert!(figures.num_bytes_out <= 2 << 20, "the pool bounds what is made: {figures:?}");
 }
 
 /// Asks for a timer 50 ms after it was made, and once more.
@@ -387,6 +459,7 @@ async fn timers_fire_while_the_input_is_silent() {
         source: counter(10, Fault::Hang),
         operators: vec![Box::new(Timers { due: vec![now + 100, now + 50], fired: kept })],
         exit: collector(&sink, Fault::None, 0),
+        sides: Vec::new(),
     })
     .await;
     task.cancel_soon().await;

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use weir_api::Result;
-use weir_api::element::StreamElement;
+use weir_api::output::Emitted;
 
 use super::inlet::Inlet;
 use super::reader::Reader;
@@ -16,10 +16,10 @@ pub(crate) enum Head {
 
 impl Head {
     /// The next element, and which input it is for. After the end of input there is none to ask for.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u32, StreamElement)>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u32, Emitted)>> {
         match self {
             Self::Reader(reader) => reader.poll_next(cx).map_ok(|element| (0, element)),
-            Self::Inlet(inlet) => inlet.poll_next(cx),
+            Self::Inlet(inlet) => inlet.poll_next(cx).map_ok(|(input, element)| (input, element.into())),
         }
     }
 

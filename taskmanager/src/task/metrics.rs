@@ -26,7 +26,10 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct TaskMetrics {
     pub(crate) records_in: Counter,
+    /// Of the main output; what leaves by side outputs is counted by itself, so that a filter's or a join's figures say what
+    /// they said before somebody read its late rows.
     pub(crate) records_out: Counter,
+    pub(crate) side_output_records: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     input_watermark: AtomicI64,
@@ -51,6 +54,7 @@ impl TaskMetrics {
         Self {
             records_in: Counter::default(),
             records_out: Counter::default(),
+            side_output_records: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             input_watermark: AtomicI64::new(Watermark::MIN.0),
@@ -106,6 +110,7 @@ impl TaskMetrics {
             task: Some(task),
             num_records_in: self.records_in.get(),
             num_records_out: self.records_out.get(),
+            num_side_output_records: self.side_output_records.get(),
             // A source's bytes are counted by its reader, a sink's by its writer, all others where batches pass.
             num_bytes_in: self.bytes_in.get() + operators(|metrics| &metrics.num_bytes_in),
             num_bytes_out: self.bytes_out.get() + operators(|metrics| &metrics.num_bytes_out),

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_api::clock::Clock;
 use weir_api::element::StreamElement;
+use weir_api::output::{Emitted, SideBatch};
 use weir_api::source::{SourceEvent, SourceReader};
 use weir_api::watermark::Watermark;
 use weir_api::{Batch, Error, Result};
@@ -20,8 +21,10 @@ pub(crate) struct Reader {
     /// None: the table has no watermark.
     generator: Option<WatermarkGenerator>,
     clock: Arc<dyn Clock>,
+    /// Whether an edge carries the dead letters.
+    has_dead_letter_edge: bool,
     /// What comes next, before the reader is asked again.
-    pending: VecDeque<StreamElement>,
+    pending: VecDeque<Emitted>,
     ended: bool,
 }
 
@@ -31,11 +34,17 @@ impl Reader {
         generator: Option<WatermarkGenerator>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { reader, generator, clock, pending: VecDeque::new(), ended: false }
+        Self { reader, generator, clock, has_dead_letter_edge: false, pending: VecDeque::new(), ended: false }
+    }
+
+    /// Whether an edge carries the dead letters: without one a reader that hands over some is wrong.
+    pub(crate) fn with_dead_letter_edge(mut self, exists: bool) -> Self {
+        self.has_dead_letter_edge = exists;
+        self
     }
 
     /// The next element.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamElement>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Emitted>> {
         loop {
             if let Some(element) = self.pending.pop_front() {
                 return Poll::Ready(Ok(element));
@@ -54,8 +63,8 @@ impl Reader {
                 }
                 None => {
                     self.ended = true;
-                    self.pending.push_back(StreamElement::Watermark(Watermark::MAX));
-                    self.pending.push_back(StreamElement::EndOfInput);
+                    self.pending.push_back(StreamElement::Watermark(Watermark::MAX).into());
+                    self.pending.push_back(StreamElement::EndOfInput.into());
                 }
             }
         }
@@ -90,8 +99,16 @@ impl Reader {
                 }
                 self.advance(None);
             }
-            SourceEvent::DeadLetters(_) => {
-                return Err(Error::internal("a source hands over dead letters that nobody takes"));
+            SourceEvent::DeadLetters(_) if !self.has_dead_letter_edge => {
+                return Err(Error::internal(
+                    "a source hands over dead letters, which no edge of the job carries",
+                ));
+            }
+            SourceEvent::DeadLetters(records) => {
+                if records.num_rows() > 0 {
+                    // A source is the head of its chain.
+                    self.pending.push_back(Emitted::Side(SideBatch { operator: 0, batch: records.into() }));
+                }
             }
         }
         Ok(())
@@ -102,12 +119,12 @@ impl Reader {
         let now = self.clock.unix_millis();
         let change = self.generator.as_mut().map(|generator| generator.poll(now)).unwrap_or_default();
         if change.idle == Some(false) {
-            self.pending.push_back(StreamElement::Active);
+            self.pending.push_back(StreamElement::Active.into());
         }
-        self.pending.extend(batch.map(StreamElement::Batch));
-        self.pending.extend(change.watermark.map(StreamElement::Watermark));
+        self.pending.extend(batch.map(|batch| StreamElement::Batch(batch).into()));
+        self.pending.extend(change.watermark.map(|watermark| StreamElement::Watermark(watermark).into()));
         if change.idle == Some(true) {
-            self.pending.push_back(StreamElement::Idle);
+            self.pending.push_back(StreamElement::Idle.into());
         }
     }
 }

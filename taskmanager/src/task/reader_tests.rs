@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use weir_proto::v1::WatermarkSpec;
 
 use super::*;
-use crate::tests::fixture::{records, schema, values};
+use crate::tests::fixture::{dead_letters, records, schema, values};
 
 /// What a script's reader brings, and whether it then has nothing for once.
 enum Event {
     Rows(usize, Vec<i64>),
+    DeadLetters(usize),
     Pause,
     Finished(usize),
 }
@@ -21,6 +22,9 @@ impl SourceReader for Script {
         match self.0.pop_front() {
             Some(Event::Rows(split, rows)) => {
                 Poll::Ready(Some(Ok(SourceEvent::Records { split, records: records(rows) })))
+            }
+            Some(Event::DeadLetters(count)) => {
+                Poll::Ready(Some(Ok(SourceEvent::DeadLetters(dead_letters(0..count as i64)))))
             }
             Some(Event::Finished(split)) => Poll::Ready(Some(Ok(SourceEvent::SplitFinished { split }))),
             Some(Event::Pause) => Poll::Pending,
@@ -71,7 +75,12 @@ fn read(reader: &mut Reader) -> Vec<String> {
     loop {
         let wakes = woken.0.load(Ordering::Relaxed);
         let element = match reader.poll_next(&mut cx) {
-            Poll::Ready(element) => element.unwrap(),
+            Poll::Ready(Ok(Emitted::Element(element))) => element,
+            Poll::Ready(Ok(Emitted::Side(side))) => {
+                all.push(format!("side {} of {}", side.batch.num_rows(), side.operator));
+                continue;
+            }
+            Poll::Ready(Err(error)) => panic!("{error}"),
             // It only gave the thread away.
             Poll::Pending if woken.0.load(Ordering::Relaxed) > wakes => continue,
             Poll::Pending => break,
@@ -133,7 +142,10 @@ fn splits_become_idle_in_time_and_come_back() {
     clock.0.store(150, Ordering::Relaxed);
     reader.on_time();
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Ok(StreamElement::Idle))), "all are");
+    assert!(
+        matches!(reader.poll_next(&mut cx), Poll::Ready(Ok(Emitted::Element(StreamElement::Idle)))),
+        "all are"
+    );
     assert_eq!(reader.deadline(), None);
     assert_eq!(read(&mut reader), ["Active", "[6, 8]", "w8"]);
 }
@@ -143,6 +155,21 @@ fn a_table_without_watermark_has_only_the_last_one() {
     let (mut reader, _) = reader(1, vec![Event::Rows(0, vec![5]), Event::Finished(0)], false);
     assert_eq!(read(&mut reader), ["[5]", "max", "EndOfInput"]);
     assert_eq!(reader.deadline(), None);
+}
+
+#[test]
+fn dead_letters_come_in_their_place_and_only_where_an_edge_takes_them() {
+    let events =
+        || vec![Event::DeadLetters(2), Event::Rows(0, vec![5]), Event::DeadLetters(0), Event::DeadLetters(1)];
+    let (with_edge, _) = reader(1, events(), true);
+    let all = read(&mut with_edge.with_dead_letter_edge(true));
+    assert_eq!(all, ["side 2 of 0", "[5]", "w5", "side 1 of 0", "max", "EndOfInput"]);
+    let (mut without, _) = reader(1, events(), true);
+    let Poll::Ready(Err(error)) = without.poll_next(&mut Context::from_waker(std::task::Waker::noop()))
+    else {
+        panic!("dead letters are dropped silently")
+    };
+    assert!(error.message().contains("no edge"), "{error}");
 }
 
 /// Filters everything out, for ever.

@@ -7,10 +7,12 @@ pub(crate) mod graph;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
-use weir_api::Batch;
 use weir_api::clock::Clock;
+use weir_api::{Batch, side_output};
 
 /// The machine's clocks.
 pub(crate) struct TestClock(Instant);
@@ -46,6 +48,26 @@ pub(crate) fn records(values: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(values)), Arc::new(times)]).unwrap()
 }
 
+/// A dead letter for each value.
+pub(crate) fn dead_letters(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let values: Vec<i64> = values.into_iter().collect();
+    let texts = |text: &str| Arc::new(StringArray::from(vec![text; values.len()]));
+    let positions = values.iter().map(|value| Some(value.to_string()));
+    let columns: Vec<ArrayRef> = vec![
+        texts("t"),
+        Arc::new(positions.collect::<StringArray>()),
+        new_null_array(&DataType::Binary, values.len()),
+        texts("as told"),
+        Arc::new(TimestampMillisecondArray::from(values.clone()).with_timezone("UTC")),
+    ];
+    RecordBatch::try_new(side_output::dead_letters(), columns).unwrap()
+}
+
+/// The values of rows, or those that dead letters stand for.
 pub(crate) fn values(batch: &Batch) -> Vec<i64> {
+    if batch.schema() == side_output::dead_letters() {
+        let positions = batch.records().column(1).as_string::<i32>();
+        return positions.iter().map(|position| position.unwrap().parse().unwrap()).collect();
+    }
     batch.records().column(0).as_primitive::<Int64Type>().values().to_vec()
 }

@@ -9,8 +9,8 @@ use weir_api::graph::{JobGraph, Partitioning};
 use weir_proto::v1::TaskState;
 
 use super::manager::JobManager;
-use crate::tests::fixture::connector::TestConnector;
-use crate::tests::fixture::graph::{deployment, line, sink, source, union};
+use crate::tests::fixture::connector::{TestConnector, sorted};
+use crate::tests::fixture::graph::{deployment, line, sink, source, union, with_dead_letters};
 
 const LIFE: [TaskState; 4] =
     [TaskState::Deploying, TaskState::Initializing, TaskState::Running, TaskState::Finished];
@@ -92,6 +92,36 @@ async fn a_job_runs_to_its_end_across_two_task_managers() {
     for worker in workers {
         worker.shutdown().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_travel_by_the_edges_that_name_their_source_and_rows_by_the_others() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let workers = [manager.worker("a", 1, &connector).await, manager.worker("b", 1, &connector).await];
+    let mut sessions = [manager.accept().await, manager.accept().await];
+    sessions.sort_by(|one, two| one.register.task_manager_id.cmp(&two.register.task_manager_id));
+    let [a, b] = workers.each_ref().map(|worker| worker.data_address());
+    let graph = with_dead_letters(source("s", &[("rows", "20000"), ("dead-every", "4")]), 2);
+    for session in &sessions {
+        session.deploy(deployment(1, 1, &graph, &[("a", a, 0), ("b", b, 0)])).await;
+    }
+    let [first, second] = &mut sessions;
+    let (first, second) = tokio::join!(first.ends(3), second.ends(2));
+    for (states, ends) in [first, second] {
+        assert!(states.values().all(|states| states == &LIFE), "{ends:?}");
+    }
+    let (dead, rows): (Vec<_>, Vec<_>) = (0..40_000).partition(|value| value % 4 == 0);
+    assert_eq!(connector.sorted(), rows);
+    // By both edges.
+    let twice: Vec<_> = dead.into_iter().flat_map(|value| [value, value]).collect();
+    assert_eq!(sorted(&connector.side_collected), twice);
+    let [first, second] = &sessions;
+    let sum = |figure: fn(&weir_proto::v1::SubtaskMetrics) -> u64| {
+        figure(&first.metrics[&(0, 0)]) + figure(&second.metrics[&(0, 1)])
+    };
+    assert_eq!(sum(|metrics| metrics.num_records_out), 30_000);
+    assert_eq!(sum(|metrics| metrics.num_side_output_records), 10_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

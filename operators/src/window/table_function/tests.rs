@@ -13,7 +13,7 @@ use weir_api::error::{Code, Result};
 use weir_api::graph::OperatorNode;
 use weir_api::id::OperatorUid;
 use weir_api::operator::{Operator, Progress};
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::{OperatorSpec, Window, WindowTableFunctionSpec, window};
 
@@ -55,7 +55,7 @@ fn run(operator: &mut dyn Operator, batch: Batch) -> Vec<(i64, i64, i64, i64)> {
     let mut progress = operator.process(0, batch, &mut out).unwrap();
     let mut rows = Vec::new();
     loop {
-        while let Some(StreamElement::Batch(batch)) = out.pop() {
+        while let Some(Emitted::Element(StreamElement::Batch(batch))) = out.pop() {
             let ids = batch.records().column(0).as_primitive::<Int64Type>().values();
             let [start, end, time] = [2, 3, 4].map(|column| {
                 batch.records().column(column).as_primitive::<TimestampMillisecondType>().values().clone()
@@ -97,7 +97,9 @@ fn a_tumbling_window_copies_no_column() {
     let batch = batch(vec![-1, 0, 10]);
     let mut out = Output::new(1);
     try_function(tumble).unwrap().process(0, batch.clone(), &mut out).unwrap();
-    let Some(StreamElement::Batch(windowed)) = out.pop() else { unreachable!("a batch was emitted") };
+    let Some(Emitted::Element(StreamElement::Batch(windowed))) = out.pop() else {
+        unreachable!("a batch was emitted")
+    };
     assert!(Arc::ptr_eq(windowed.records().column(0), batch.records().column(0)));
     let starts = windowed.records().column(2).as_primitive::<TimestampMillisecondType>();
     assert_eq!(starts.values(), &[-10, 0, 10]);

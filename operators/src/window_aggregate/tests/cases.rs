@@ -9,9 +9,10 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use weir_api::batch::{Batch, TARGET_ROWS};
+use weir_api::element::StreamElement;
 use weir_api::error::Code;
 use weir_api::operator::Progress;
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_api::schema;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::aggregate_call::Function;
@@ -62,7 +63,7 @@ fn many_groups_are_fired_in_chunks_within_a_bounded_output() {
         let mut progress = instance.operator.on_watermark(Watermark(9), &mut out).unwrap();
         let (mut rows, mut sum, mut calls) = (0, 0, 1);
         while progress != Progress::Done || !out.is_empty() {
-            while let Some(weir_api::StreamElement::Batch(batch)) = out.pop() {
+            while let Some(Emitted::Element(StreamElement::Batch(batch))) = out.pop() {
                 assert!(batch.num_rows() <= TARGET_ROWS);
                 rows += batch.num_rows() as i64;
                 sum += arrow::compute::sum(batch.records().column(1).as_primitive::<Int64Type>()).unwrap();

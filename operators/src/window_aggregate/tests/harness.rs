@@ -10,6 +10,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use weir_api::batch::Batch;
+use weir_api::clock::Clock;
 use weir_api::element::StreamElement;
 use weir_api::error::Result;
 use weir_api::graph::{
@@ -18,7 +19,7 @@ use weir_api::graph::{
 use weir_api::id::OperatorUid;
 use weir_api::metrics::OperatorMetrics;
 use weir_api::operator::{Operator, OperatorContext, Progress};
-use weir_api::output::Output;
+use weir_api::output::{Emitted, Output};
 use weir_api::schema;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::aggregate_call::Function;
@@ -155,6 +156,19 @@ pub(super) fn try_operator(spec: &WindowAggregateSpec, phase: Phase) -> Result<B
     crate::create(&node, Some(if phase == Phase::Global { layout } else { input }))
 }
 
+/// Three seconds after the beginning of time.
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn unix_millis(&self) -> i64 {
+        3000
+    }
+
+    fn monotonic_millis(&self) -> u64 {
+        0
+    }
+}
+
 pub(super) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
     OperatorContext {
         uid: OperatorUid::new("aggregate").unwrap(),
@@ -164,6 +178,7 @@ pub(super) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         max_parallelism: MAX_PARALLELISM,
         state_limit_bytes: 1 << 30,
         metrics: Arc::new(OperatorMetrics::default()),
+        clock: Arc::new(FixedClock),
     }
 }
 
@@ -171,13 +186,20 @@ pub(super) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
 pub(super) struct Instance {
     pub(super) operator: Box<dyn Operator>,
     pub(super) metrics: Arc<OperatorMetrics>,
+    /// What has left by the side output.
+    pub(super) side: Vec<RecordBatch>,
     limit: usize,
 }
 
 impl Instance {
     /// Made but not opened, so that state can be imported.
     pub(super) fn new(spec: &WindowAggregateSpec, phase: Phase, limit: usize) -> Self {
-        Self { operator: try_operator(spec, phase).unwrap(), metrics: Arc::default(), limit }
+        Self {
+            operator: try_operator(spec, phase).unwrap(),
+            metrics: Arc::default(),
+            side: Vec::new(),
+            limit,
+        }
     }
 
     pub(super) fn open(mut self, subtask: u32, parallelism: u32) -> Self {
@@ -205,13 +227,21 @@ impl Instance {
             if progress == Progress::Done {
                 break;
             }
-            batches.extend(out.pop().map(records));
+            self.take(out.pop(), &mut batches);
             progress = self.operator.resume(&mut out).unwrap();
         }
-        while let Some(element) = out.pop() {
-            batches.push(records(element));
+        while let Some(emitted) = out.pop() {
+            self.take(Some(emitted), &mut batches);
         }
         batches
+    }
+
+    fn take(&mut self, emitted: Option<Emitted>, batches: &mut Vec<RecordBatch>) {
+        match emitted {
+            Some(Emitted::Element(element)) => batches.push(records(element)),
+            Some(Emitted::Side(side)) => self.side.push(side.batch.records().clone()),
+            None => {}
+        }
     }
 
     pub(super) fn process(&mut self, records: RecordBatch) -> Vec<RecordBatch> {
