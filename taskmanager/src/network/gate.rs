@@ -25,6 +25,10 @@ pub struct InputGate {
     registry: Arc<Registry>,
     channels: Vec<Channel>,
     open: usize,
+    /// Channels that aren't read for now.
+    held: Vec<bool>,
+    /// Those of them that had something to read meanwhile.
+    passed_over: Vec<u32>,
     failed: bool,
     /// Of the remote channels, if there are any.
     credit: Option<Arc<GateCredit>>,
@@ -64,7 +68,8 @@ impl InputGate {
     ) -> Result<Self> {
         let watched: Weak<dyn Releasable> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Releasable>));
         let open = channels.len();
-        let gate = Self { id, shared, registry, channels, open, failed: false, credit };
+        let (held, passed_over) = (vec![false; open], Vec::new());
+        let gate = Self { id, shared, registry, channels, open, held, passed_over, failed: false, credit };
         gate.registry.watch(id.job, id.attempt, watched)?;
         Ok(gate)
     }
@@ -98,6 +103,10 @@ impl InputGate {
             let Some(channel) = channel else {
                 return Poll::Pending;
             };
+            if self.held.get(channel as usize).copied().unwrap_or(false) {
+                self.passed_over.push(channel);
+                continue;
+            }
             let popped = match self.channels.get(channel as usize) {
                 Some(Channel::Local(subpartition)) => subpartition.pop(),
                 Some(Channel::Remote(inbox, _)) => inbox.pop(),
@@ -117,6 +126,21 @@ impl InputGate {
                     return Poll::Ready(Some(Ok((ChannelIndex(channel), element))));
                 }
             }
+        }
+    }
+
+    /// Reads a channel no further until [`InputGate::release_held`]: what comes in it waits, and holds its producer back.
+    pub fn hold(&mut self, channel: usize) {
+        if let Some(held) = self.held.get_mut(channel) {
+            *held = true;
+        }
+    }
+
+    /// Reads all channels again.
+    pub fn release_held(&mut self) {
+        self.held.fill(false);
+        for channel in self.passed_over.drain(..) {
+            self.shared.ready.push_back(channel);
         }
     }
 

@@ -1,6 +1,7 @@
-//! Where a chain's elements come from when they come from other tasks: the input gates, their watermarks merged.
+//! Where a chain's elements come from when they come from other tasks: the input gates, their watermarks merged, their
+//! barriers aligned.
 //!
-//! Invariant: the merged watermark never goes back and comes as late as its slowest channel; gates take turns, so no input of a
+//! Invariants: a barrier comes once, behind everything that stood before it in any channel and before everything behind; the merged watermark never goes back and comes as late as its slowest channel; gates take turns, so no input of a
 //! join can starve another; the end of input comes once, after the last channel's. Knows no time.
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use weir_api::element::StreamElement;
 use weir_api::watermark::{Change, Valve};
 use weir_api::{Error, Result};
 
+use super::aligner::{Aligner, Decision};
 use crate::network::InputGate;
 
 /// All inputs of one task.
@@ -17,7 +19,9 @@ pub(crate) struct Inlet {
     gates: Vec<Gate>,
     /// Over the channels of all gates: event time has come as far as it has on all inputs.
     valve: Valve,
-    /// What the valve let through and has not been taken.
+    /// Likewise over all channels.
+    aligner: Aligner,
+    /// What valve and aligner let through and has not been taken.
     through: VecDeque<(u32, StreamElement)>,
     next: usize,
     ended: bool,
@@ -45,7 +49,8 @@ impl Inlet {
             })
             .collect();
         let next = 0;
-        Self { gates, valve: Valve::new(channels), through: VecDeque::new(), next, ended: false }
+        let (valve, aligner) = (Valve::new(channels), Aligner::new(channels));
+        Self { gates, valve, aligner, through: VecDeque::new(), next, ended: false }
     }
 
     /// The next element and the number of the input that it is for.
@@ -106,19 +111,39 @@ impl Inlet {
     ) -> Option<(u32, StreamElement)> {
         let gate = self.gates.get_mut(position)?;
         let change = match element {
-            passed @ (StreamElement::Batch(_) | StreamElement::Barrier(_)) => {
-                return Some((gate.input, passed));
+            batch @ StreamElement::Batch(_) => return Some((gate.input, batch)),
+            StreamElement::Barrier(barrier) => {
+                let decision = self.aligner.on_barrier(channel, barrier);
+                self.align(position, channel, decision);
+                return None;
             }
             StreamElement::Watermark(watermark) => self.valve.on_watermark(channel, watermark),
             StreamElement::Idle => self.valve.on_idle(channel),
             StreamElement::Active => self.valve.on_active(channel),
             StreamElement::EndOfInput => {
                 gate.open = gate.open.saturating_sub(1);
+                let decision = self.aligner.on_end(channel);
+                // A snapshot for which this channel was the last to be waited for comes before the watermark that its end lets go.
+                self.align(position, channel, decision);
                 self.valve.on_end(channel)
             }
         };
         self.change(change);
         None
+    }
+
+    fn align(&mut self, position: usize, channel: usize, decision: Decision) {
+        if decision.release {
+            self.gates.iter_mut().for_each(|gate| gate.gate.release_held());
+        }
+        if decision.wait
+            && let Some(gate) = self.gates.get_mut(position)
+        {
+            gate.gate.hold(channel - gate.offset);
+        }
+        if let Some(barrier) = decision.aligned {
+            self.through.push_back((0, StreamElement::Barrier(barrier)));
+        }
     }
 
     fn change(&mut self, change: Change) {

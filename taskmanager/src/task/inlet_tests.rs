@@ -106,3 +106,39 @@ async fn a_producer_that_is_gone_is_an_error() {
     let error = poll_fn(|cx| inlet.poll_next(cx)).await.unwrap_err();
     assert_eq!(error.code(), weir_api::error::Code::ChannelClosed);
 }
+
+#[tokio::test]
+async fn a_barrier_comes_once_behind_what_stood_before_it_everywhere() {
+    let (_handle, mut producers, mut inlet) = inlet().await;
+    let barrier = weir_api::element::Barrier { checkpoint_id: 7, timestamp_millis: 1 };
+    let record = |number: i64| StreamElement::Batch(weir_api::Batch::new(records([number])));
+    for (number, producer) in (0..).zip(producers.iter_mut()) {
+        producer.emit_event(record(number)).unwrap();
+        if number != 3 {
+            producer.emit_event(StreamElement::Barrier(barrier)).unwrap();
+            producer.emit_event(record(number + 10)).unwrap();
+            producer.flush().unwrap();
+        }
+    }
+    producers[3].flush().unwrap();
+    let mut before = Vec::new();
+    for _ in 0..4 {
+        let (_, StreamElement::Batch(batch)) = next(&mut inlet).await else { panic!("records come first") };
+        before.extend(values(&batch));
+    }
+    before.sort_unstable();
+    assert_eq!(before, [0, 1, 2, 3], "what stands behind a barrier waits");
+    assert_silent(&mut inlet).await;
+
+    // The last channel ends instead of delivering the barrier.
+    producers[3].emit_event(StreamElement::EndOfInput).unwrap();
+    assert!(matches!(next(&mut inlet).await, (0, StreamElement::Barrier(aligned)) if aligned == barrier));
+    let mut behind = Vec::new();
+    for _ in 0..3 {
+        let (_, StreamElement::Batch(batch)) = next(&mut inlet).await else { panic!("records come behind") };
+        behind.extend(values(&batch));
+    }
+    behind.sort_unstable();
+    assert_eq!(behind, [10, 11, 12]);
+    assert_silent(&mut inlet).await;
+}
