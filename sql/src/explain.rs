@@ -72,7 +72,11 @@ fn vertex_text(text: &mut String, explained: &Explained, index: usize, vertex: &
     for edge in explained.layout.edges.iter().filter(|edge| edge.target == index) {
         let schema = explained.layout.vertices.get(edge.source).and_then(JobVertex::output_schema);
         let how = partitioning_text(&edge.partitioning, schema.map(AsRef::as_ref));
-        push(text, format_args!("  reads vertex {} by {how}", edge.source));
+        let what = match &edge.side_output {
+            Some(uid) => format!(": what {uid} emits beside its results"),
+            None => String::new(),
+        };
+        push(text, format_args!("  reads vertex {} by {how}{what}", edge.source));
     }
     for node in &vertex.chain {
         push(text, format_args!("  {}", node.name));

@@ -6,6 +6,7 @@
 
 mod metadata;
 pub(crate) mod session;
+mod side_tables;
 mod table;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use weir_proto::v1::TableSpec;
 
 pub use metadata::{SinkColumn, SinkTable};
 pub use session::Session;
+pub use side_tables::{SideTable, SideTables};
 
 use crate::statement::{Name, Position, Query};
 
@@ -70,6 +72,8 @@ pub struct Table {
     pub partition_keys: Vec<String>,
     /// Its comment.
     pub comment: Option<String>,
+    /// Where its options were written.
+    pub option_positions: BTreeMap<String, Position>,
     /// Where it was declared.
     pub position: Position,
 }

@@ -10,7 +10,7 @@ use weir_api::schema;
 use weir_proto::v1::TableSpec;
 
 use super::metadata::{metadata_columns, metadata_source, with_metadata};
-use super::{Column, ColumnSource, ObjectPath, Table, Watermark};
+use super::{Column, ColumnSource, ObjectPath, SideTables, Table, Watermark};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::{ColumnKind, CreateTable, Name, TableOption};
 use crate::types::flink_type_name;
@@ -50,6 +50,9 @@ pub(super) fn build_table(
     spec.partition_keys.clone_from(&partition_keys);
     spec.metadata_columns = metadata_columns(&columns);
     registry.check_options(&spec).map_err(|error| place_of_option(error, create))?;
+    let option_positions =
+        create.options.iter().map(|option| (option.key.clone(), option.position)).collect();
+    SideTables::read(&path, &spec.options, &option_positions)?;
     Ok(Table {
         path,
         spec,
@@ -59,6 +62,7 @@ pub(super) fn build_table(
         primary_key,
         partition_keys,
         comment: create.comment.clone(),
+        option_positions,
         position: create.position,
     })
 }

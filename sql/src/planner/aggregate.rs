@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Aggregate as LogicalAggregate, Expr};
 use weir_api::error::{Code, Error};
 
 use super::grouping::{Before, Group, Outputs, column_name, windowed_by};
+use super::late::keep_late_rows;
 use super::lower::{lower, names_of, resolve};
 use super::pull_up::{Pulled, WindowPredicate, pull_window};
 use super::stream::{Aggregate, Call, Item, Kind, NodeId, Property, Role, Span, StreamPlan};
@@ -69,6 +70,7 @@ fn windowed(
     }
     outputs.avoid(&keys);
     let (below, span, above) = span_of(plan, input, window, groups, before)?;
+    let (below, late) = keep_late_rows(plan, below)?;
 
     let properties = properties_of(groups, window, &above, |name| {
         keys.contains(name) || outputs.calls.iter().any(|call| call.name == *name)
@@ -89,7 +91,8 @@ fn windowed(
     }
     let Outputs { calls, items } = outputs;
     projection.extend(items);
-    let aggregate = plan.add(Kind::Aggregate(Aggregate { span, keys, calls, properties }), vec![below])?;
+    let aggregate =
+        plan.add(Kind::Aggregate(Aggregate { span, keys, calls, properties, late }), vec![below])?;
     Ok(plan.calc(aggregate, predicate, projection)?)
 }
 
@@ -163,7 +166,7 @@ fn unwindowed(
     projection.extend(items);
     let items = before.into_items(&plan.node(input)?.schema);
     let below = plan.calc(input, None, items)?;
-    let aggregate = Aggregate { span: Span::EndOfInput, keys, calls, properties: Vec::new() };
+    let aggregate = Aggregate { span: Span::EndOfInput, keys, calls, properties: Vec::new(), late: None };
     let aggregate = plan.add(Kind::Aggregate(aggregate), vec![below])?;
     Ok(plan.calc(aggregate, None, projection)?)
 }

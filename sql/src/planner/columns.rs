@@ -5,11 +5,12 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::ExprSchemable;
 use weir_api::error::{Error, Result};
 use weir_api::graph::aggregate_result_type;
+use weir_api::side_output;
 use weir_proto::v1::aggregate_call::Function;
 
 use super::expressions::physical;
 use super::stream::{
-    Aggregate, Calc, Kind, Node, NodeId, Property, Role, Scan, Span, StreamPlan, WindowTable, internal,
+    Aggregate, Calc, Kind, Node, NodeId, Property, Role, Scan, Side, Span, StreamPlan, WindowTable, internal,
 };
 use super::window_node::WINDOW_COLUMNS;
 
@@ -34,6 +35,7 @@ impl StreamPlan {
             Kind::Aggregate(aggregate) => aggregate_columns(id, aggregate, input()?),
             Kind::Union => self.union_columns(id, inputs),
             Kind::Sink(_) => Ok((Vec::new(), Vec::new())),
+            Kind::Side(side) => Ok(side_columns(*side)),
         }
     }
 
@@ -80,6 +82,16 @@ fn scan_columns(scan: &Scan) -> (Vec<Field>, Vec<Role>) {
     let roles = scan.fields.iter().map(role).collect();
     let fields =
         scan.fields.iter().map(|field| field.as_ref().clone().with_metadata(Default::default())).collect();
+    (fields, roles)
+}
+
+fn side_columns(side: Side) -> (Vec<Field>, Vec<Role>) {
+    let schema = match side {
+        Side::DeadLetters => side_output::dead_letters(),
+        Side::LateRows => side_output::late_rows(),
+    };
+    let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+    let roles = vec![Role::Plain; fields.len()];
     (fields, roles)
 }
 

@@ -1,14 +1,15 @@
 //! From operators to the job graph: chains become vertices.
 //!
-//! An operator joins its producer's chain if rows stay in their subtask and nobody else reads the producer.
+//! An operator joins its producer's chain if rows stay in their subtask and nobody else reads the producer's results.
 
 use weir_api::error::{Error, Result};
 use weir_api::graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
+use weir_api::id::OperatorUid;
 use weir_proto::v1::OperatorSpec;
 use weir_proto::v1::operator_spec::Kind as Spec;
 
 use super::config::PlannerConfig;
-use super::operators::Operator;
+use super::operators::{Operator, Port};
 
 /// Vertices and edges, in topological order.
 pub(crate) struct Layout {
@@ -19,11 +20,13 @@ pub(crate) struct Layout {
 /// Chains the operators.
 pub(super) fn layout(operators: Vec<Operator>, config: &PlannerConfig) -> Result<Layout> {
     let mut consumers = vec![0_usize; operators.len()];
-    for (producer, _) in operators.iter().flat_map(|operator| &operator.inputs) {
-        if let Some(count) = consumers.get_mut(*producer) {
+    for (port, _) in operators.iter().flat_map(|operator| &operator.inputs) {
+        // A side output leaves the chain wherever its operator stands in it.
+        if let Some(count) = consumers.get_mut(port.operator).filter(|_| !port.side) {
             *count += 1;
         }
     }
+    let uids: Vec<OperatorUid> = operators.iter().map(|operator| operator.uid.clone()).collect();
     // The vertex of each operator so far.
     let mut placed: Vec<usize> = Vec::with_capacity(operators.len());
     let mut chains: Vec<(u32, Vec<OperatorNode>)> = Vec::new();
@@ -32,7 +35,7 @@ pub(super) fn layout(operators: Vec<Operator>, config: &PlannerConfig) -> Result
         let Operator { uid, name, spec, schema, parallelism, inputs } = operator;
         let node = OperatorNode { uid, name, spec: OperatorSpec { kind: Some(spec) }, output_schema: schema };
         let joined = match inputs.as_slice() {
-            [(producer, Partitioning::Forward)]
+            [(Port { operator: producer, side: false }, Partitioning::Forward)]
                 if config.chaining && consumers.get(*producer) == Some(&1) =>
             {
                 placed.get(*producer).copied()
@@ -48,11 +51,14 @@ pub(super) fn layout(operators: Vec<Operator>, config: &PlannerConfig) -> Result
             }
             None => {
                 let target = chains.len();
-                for (producer, partitioning) in inputs {
-                    let source = *placed
-                        .get(producer)
-                        .ok_or_else(|| Error::internal("an operator before its input"))?;
-                    edges.push(JobEdge { source, target, input: 0, partitioning, side_output: None });
+                for (port, partitioning) in inputs {
+                    let before = || Error::internal("an operator before its input");
+                    let source = *placed.get(port.operator).ok_or_else(before)?;
+                    let side_output = match port.side {
+                        true => Some(uids.get(port.operator).ok_or_else(before)?.clone()),
+                        false => None,
+                    };
+                    edges.push(JobEdge { source, target, input: 0, partitioning, side_output });
                 }
                 chains.push((parallelism, vec![node]));
                 target

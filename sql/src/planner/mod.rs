@@ -18,6 +18,7 @@ mod functions;
 mod grouping;
 mod guard;
 mod job;
+mod late;
 mod lower;
 mod names;
 mod normalise;
@@ -32,6 +33,8 @@ mod refuse;
 mod relation;
 mod rows;
 mod scan;
+mod share;
+mod side_sinks;
 mod similar;
 mod sink;
 mod specs;
@@ -116,7 +119,7 @@ pub(crate) fn explain_query(query: &Query, session: &Session, base: &Configurati
     let mut stream = StreamPlan::new(planning.options());
     let (logical, root) = plan_query(&planning, &mut stream, query)?;
     stream.roots.push(root);
-    let stream = prune::prune(&stream)?;
+    let stream = finished(&planning, &stream)?;
     let layout = layout(operators_of(&stream, &config)?, &config)?;
     Ok(Explained { logical: vec![(None, logical)], layout, watermarks: watermarks(&stream)? })
 }
@@ -155,7 +158,15 @@ fn plan_outputs(outputs: &[Output<'_>], session: &Session, config: &PlannerConfi
     if stream.roots.is_empty() {
         return Err(Error::internal("a job without an INSERT or a SELECT").into());
     }
-    Ok(Planned { logical, stream: prune::prune(&stream)? })
+    Ok(Planned { logical, stream: finished(&planning, &stream)? })
+}
+
+/// The plan as it runs: what several queries read is read once, only what is needed is kept, what can't be used goes into the
+/// tables that are named for it.
+fn finished(planning: &Planning<'_>, stream: &StreamPlan) -> SqlResult<StreamPlan> {
+    let mut plan = prune::prune(&share::share_scans(stream)?)?;
+    side_sinks::add_side_sinks(&mut plan, planning.session)?;
+    Ok(plan)
 }
 
 fn plan_insert(

@@ -1,6 +1,6 @@
 //! From the streaming plan's nodes to operators: specs, phases, parallelism, how rows pass between them.
 //!
-//! Aggregations get two phases unless one of their functions is DISTINCT: local results leave the producer's task, only they
+//! Aggregations get two phases unless one of their functions is DISTINCT or their late rows are kept: local results leave the producer's task, only they
 //! are shuffled. What only passes rows on keeps its input's parallelism, so that it can be chained.
 
 use std::collections::HashMap;
@@ -26,8 +26,17 @@ pub(super) struct Operator {
     pub spec: Spec,
     pub schema: Option<SchemaRef>,
     pub parallelism: u32,
-    /// Who it reads, and how.
-    pub inputs: Vec<(usize, Partitioning)>,
+    /// What it reads, and how.
+    pub inputs: Vec<(Port, Partitioning)>,
+}
+
+/// What an operator emits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Port {
+    /// Its position.
+    pub operator: usize,
+    /// Its side output, not its results.
+    pub side: bool,
 }
 
 /// All operators of a plan, inputs first.
@@ -53,13 +62,13 @@ struct Builder<'a> {
     plan: &'a StreamPlan,
     config: &'a PlannerConfig,
     operators: Vec<Operator>,
-    by_uid: HashMap<NodeUid, Vec<usize>>,
+    by_uid: HashMap<NodeUid, Vec<Port>>,
     /// For each node the operators whose output is its output: several for a union.
-    outputs: Vec<Vec<usize>>,
+    outputs: Vec<Vec<Port>>,
 }
 
 impl Builder<'_> {
-    fn build(&mut self, node: &Node, uid: &NodeUid) -> Result<Vec<usize>> {
+    fn build(&mut self, node: &Node, uid: &NodeUid) -> Result<Vec<Port>> {
         let schema = Some(node.schema.clone());
         match &node.kind {
             Kind::Union => Ok(node.inputs.iter().flat_map(|input| self.outputs_of(*input)).collect()),
@@ -90,13 +99,17 @@ impl Builder<'_> {
                 let spec = Spec::Sink(proto::SinkSpec { table: Some(sink.spec.clone()) });
                 self.sink(node, sink, uid, spec, parallelism)
             }
+            Kind::Side(_) => {
+                let ports = self.outputs_of_input(node)?;
+                Ok(ports.into_iter().map(|port| Port { side: true, ..port }).collect())
+            }
         }
     }
 
-    fn aggregate(&mut self, node: &Node, aggregate: &Aggregate, uid: &NodeUid) -> Result<Vec<usize>> {
+    fn aggregate(&mut self, node: &Node, aggregate: &Aggregate, uid: &NodeUid) -> Result<Vec<Port>> {
         let input = self.input(node)?.schema.clone();
         let parallelism = if aggregate.keys.is_empty() { 1 } else { self.config.parallelism };
-        if aggregate.calls.iter().any(|call| call.distinct) {
+        if aggregate.late.is_some() || aggregate.calls.iter().any(|call| call.distinct) {
             let spec = specs::aggregate(aggregate, &input, Phase::Single)?;
             let keys = spec.key_columns.iter().map(|column| *column as usize).collect();
             let inputs = self.keyed(&self.outputs_of_input(node)?, keys, parallelism);
@@ -129,7 +142,7 @@ impl Builder<'_> {
         uid: &NodeUid,
         spec: Spec,
         parallelism: Option<u32>,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Vec<Port>> {
         let sources = self.outputs_of_input(node)?;
         let parallelism = parallelism.unwrap_or_else(|| self.widest(&sources));
         let inputs = self.passed_on(&sources, parallelism);
@@ -145,16 +158,16 @@ impl Builder<'_> {
         name: String,
         spec: Spec,
         schema: Option<SchemaRef>,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Vec<Port>> {
         let sources = self.outputs_of_input(node)?;
         let parallelism = self.widest(&sources);
         let inputs = self.passed_on(&sources, parallelism);
         self.push(Operator { uid, name, spec, schema, parallelism, inputs })
     }
 
-    fn push(&mut self, operator: Operator) -> Result<Vec<usize>> {
+    fn push(&mut self, operator: Operator) -> Result<Vec<Port>> {
         self.operators.push(operator);
-        Ok(vec![self.operators.len() - 1])
+        Ok(vec![Port { operator: self.operators.len() - 1, side: false }])
     }
 
     fn input(&self, node: &Node) -> Result<&Node> {
@@ -162,26 +175,26 @@ impl Builder<'_> {
         self.plan.node(*input)
     }
 
-    fn outputs_of(&self, node: NodeId) -> Vec<usize> {
+    fn outputs_of(&self, node: NodeId) -> Vec<Port> {
         self.outputs.get(node.0).cloned().unwrap_or_default()
     }
 
-    fn outputs_of_input(&self, node: &Node) -> Result<Vec<usize>> {
+    fn outputs_of_input(&self, node: &Node) -> Result<Vec<Port>> {
         let input = node.inputs.first().ok_or_else(|| Error::internal("an operator without an input"))?;
         Ok(self.outputs_of(*input))
     }
 
-    fn parallelism_of(&self, operator: usize) -> u32 {
-        self.operators.get(operator).map_or(1, |operator| operator.parallelism)
+    fn parallelism_of(&self, port: Port) -> u32 {
+        self.operators.get(port.operator).map_or(1, |operator| operator.parallelism)
     }
 
-    fn widest(&self, sources: &[usize]) -> u32 {
+    fn widest(&self, sources: &[Port]) -> u32 {
         sources.iter().map(|source| self.parallelism_of(*source)).max().unwrap_or(1)
     }
 
     /// Rows stay in their subtask where they can.
-    fn passed_on(&self, sources: &[usize], parallelism: u32) -> Vec<(usize, Partitioning)> {
-        let how = |source: &usize| {
+    fn passed_on(&self, sources: &[Port], parallelism: u32) -> Vec<(Port, Partitioning)> {
+        let how = |source: &Port| {
             if self.parallelism_of(*source) == parallelism {
                 Partitioning::Forward
             } else {
@@ -192,7 +205,7 @@ impl Builder<'_> {
     }
 
     /// Rows of one key meet in one subtask; without keys, all in the only one.
-    fn keyed(&self, sources: &[usize], keys: Vec<usize>, parallelism: u32) -> Vec<(usize, Partitioning)> {
+    fn keyed(&self, sources: &[Port], keys: Vec<usize>, parallelism: u32) -> Vec<(Port, Partitioning)> {
         if keys.is_empty() {
             return self.passed_on(sources, parallelism);
         }

@@ -3,7 +3,7 @@
 //! The table has the query's own columns and a name of one part, which no table of a text has. All such tables share it:
 //! their sinks are told apart by what they read, so that a sink keeps its uid when other SELECTs come or go.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
@@ -80,6 +80,7 @@ fn print_table(columns: &Schema, query: &Query, identifier: Option<&str>) -> Tab
         primary_key: Vec::new(),
         partition_keys: Vec::new(),
         comment: None,
+        option_positions: BTreeMap::new(),
         position: query.position,
     }
 }

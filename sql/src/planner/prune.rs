@@ -107,7 +107,7 @@ fn input_requirement(node: &Node, input: &Node, need: &Requirement) -> Requireme
     let mut columns = Needs::default();
     let mut watermark = need.watermark;
     match &node.kind {
-        Kind::Scan(_) => {}
+        Kind::Scan(_) | Kind::Side(_) => {}
         Kind::Sink(_) => input.schema.fields().iter().for_each(|field| columns.add(field.name(), &Need::All)),
         // Whole columns: one input may compute a struct that another reads.
         Kind::Union => {
@@ -146,7 +146,8 @@ fn columns_of_aggregate(aggregate: &Aggregate) -> impl Iterator<Item = &str> {
         Span::EndOfInput => Vec::new(),
     };
     let of_calls = aggregate.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
-    aggregate.keys.iter().chain(of_calls).chain(of_span).map(String::as_str)
+    let of_late = aggregate.late.iter().flat_map(|late| &late.columns).map(|(column, _)| column);
+    aggregate.keys.iter().chain(of_calls).chain(of_span).chain(of_late).map(String::as_str)
 }
 
 fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<NodeId>) -> Result<NodeId> {
@@ -174,7 +175,9 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
             let inputs = same_columns(plan, node, need, inputs)?;
             plan.add(Kind::Union, inputs)
         }
-        Kind::Window(_) | Kind::Aggregate(_) | Kind::Sink(_) => plan.add(node.kind.clone(), inputs),
+        Kind::Window(_) | Kind::Aggregate(_) | Kind::Sink(_) | Kind::Side(_) => {
+            plan.add(node.kind.clone(), inputs)
+        }
     }
 }
 
@@ -215,5 +218,5 @@ fn narrow_scan(scan: &Scan, need: &Requirement) -> Scan {
             physical.min_by_key(|field| field.data_type().primitive_width().unwrap_or(usize::MAX));
         fields.extend(narrowest.cloned());
     }
-    Scan { table: scan.table.clone(), fields, filters: scan.filters.clone(), watermark }
+    Scan { fields, watermark, ..scan.clone() }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, TableScan};
 use weir_api::error::{Error, Result};
@@ -35,13 +36,7 @@ pub(super) fn lower_scan(plan: &mut StreamPlan, scan: &TableScan) -> Result<Node
     }
     let (filters, accepted, rest) = offer(&table, conjuncts);
 
-    let watermark = table
-        .watermark
-        .as_ref()
-        .map(|watermark| {
-            simplify(watermark.expression.clone(), &physical, &options, guarantees(accepted.iter()))
-        })
-        .transpose()?;
+    let watermark = watermark_of(&table, &accepted, &options)?;
     let fields = table.physical.fields().iter().cloned().collect();
     let known = guarantees(accepted.iter().chain(&rest));
     let time = table.watermark.as_ref().map(|watermark| watermark.column.clone());
@@ -66,8 +61,19 @@ pub(super) fn lower_scan(plan: &mut StreamPlan, scan: &TableScan) -> Result<Node
         let rowtime = time.as_ref() == Some(&column.name);
         projection.push(Item { name, expression, rowtime });
     }
-    let source = plan.add(Kind::Scan(Scan { table, fields, filters, watermark }), Vec::new())?;
+    let source = plan.add(Kind::Scan(Scan { table, fields, filters, accepted, watermark }), Vec::new())?;
     plan.calc(source, conjunction(rest), projection)
+}
+
+/// The watermark of a row of the source, of which the predicates `accepted` hold.
+pub(super) fn watermark_of(
+    table: &BoundTable,
+    accepted: &[Expr],
+    options: &Arc<ConfigOptions>,
+) -> Result<Option<Expr>> {
+    let Some(watermark) = &table.watermark else { return Ok(None) };
+    let read = Arc::new(DFSchema::try_from(table.physical.clone()).map_err(|error| internal(&error))?);
+    simplify(watermark.expression.clone(), &read, options, guarantees(accepted.iter())).map(Some)
 }
 
 /// What the connector takes, in its form and as expressions, and what it leaves.

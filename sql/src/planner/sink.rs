@@ -70,7 +70,7 @@ pub(super) fn lower_sink(
 }
 
 /// A value of the declared type as the connector takes it.
-fn as_stored(value: Expr, declared: &Field, stored: &Field) -> SqlResult<Expr> {
+pub(super) fn as_stored(value: Expr, declared: &Field, stored: &Field) -> SqlResult<Expr> {
     if equal_types(declared.data_type(), stored.data_type()) {
         return Ok(value);
     }
@@ -145,7 +145,7 @@ fn mismatch(table: &Table, field: &Field, target: &Field, column: usize) -> Stri
 }
 
 /// The column with the sink's type, if Flink casts it without being asked.
-fn cast_to(field: &Field, target: &DataType) -> Option<Expr> {
+pub(super) fn cast_to(field: &Field, target: &DataType) -> Option<Expr> {
     let column = column_named(field.name());
     if equal_types(field.data_type(), target) {
         return Some(column);

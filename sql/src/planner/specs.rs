@@ -89,6 +89,7 @@ pub(super) fn aggregate(
             })
         })
         .collect::<Result<_>>()?;
+    let late = aggregate.late.as_ref().filter(|_| phase == Phase::Single);
     let property = |property: &Property| match property {
         Property::Start => WindowProperty::WindowStart,
         Property::End => WindowProperty::WindowEnd,
@@ -102,8 +103,15 @@ pub(super) fn aggregate(
         aggregates,
         properties: aggregate.properties.iter().map(|(kind, _)| property(kind).into()).collect(),
         input_schema: schema::encode(input),
-        late_rows_of: String::new(),
-        late_columns: Vec::new(),
+        late_rows_of: late.map(|late| late.of.clone()).unwrap_or_default(),
+        late_columns: late
+            .map(|late| &late.columns)
+            .into_iter()
+            .flatten()
+            .map(|(column, name)| {
+                Ok(proto::LateColumn { column: position(input, column)?, name: name.clone() })
+            })
+            .collect::<Result<_>>()?,
     })
 }
 

@@ -16,6 +16,7 @@ use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::{Predicate, TableSpec};
 
 use super::table::BoundTable;
+use crate::catalog::SideTable;
 use crate::statement::WindowKind;
 
 /// Position of a node in its plan.
@@ -85,6 +86,17 @@ pub(super) enum Kind {
     Aggregate(Aggregate),
     Union,
     Sink(Sink),
+    /// What leaves its input beside its results.
+    Side(Side),
+}
+
+/// A side output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// A source's records that couldn't be decoded.
+    DeadLetters,
+    /// A window aggregation's rows that came after their windows.
+    LateRows,
 }
 
 /// Reads a table's physical columns.
@@ -95,6 +107,8 @@ pub(super) struct Scan {
     pub fields: Vec<FieldRef>,
     /// What the connector has promised to apply.
     pub filters: Vec<Predicate>,
+    /// The same, as expressions over the physical columns.
+    pub accepted: Vec<Expr>,
     /// The watermark of a row, over the physical columns; `None` where nobody waits for it.
     pub watermark: Option<Expr>,
 }
@@ -170,6 +184,19 @@ pub(super) struct Aggregate {
     pub calls: Vec<Call>,
     /// The window columns that are emitted, with their names.
     pub properties: Vec<(Property, String)>,
+    /// Where late rows go, if not away.
+    pub late: Option<Late>,
+}
+
+/// What becomes of an aggregation's late rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Late {
+    /// The source table that they come from, or several.
+    pub of: String,
+    /// The table that takes them.
+    pub into: SideTable,
+    /// What is kept of a row: columns of the input and their names in the source table; empty: all of the input.
+    pub columns: Vec<(String, String)>,
 }
 
 /// One aggregate function.

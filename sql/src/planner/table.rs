@@ -20,7 +20,7 @@ use super::context::QueryContext;
 use super::errors::planning_error;
 use super::normalise::normalise_expression;
 use super::typing::coerce_expression;
-use crate::catalog::{ColumnSource, Table};
+use crate::catalog::{ColumnSource, SideTables, Table};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::Position;
 use crate::types::flink_type_name;
@@ -39,6 +39,8 @@ pub(super) struct BoundTable {
     pub columns: Vec<BoundColumn>,
     /// Its watermark.
     pub watermark: Option<BoundWatermark>,
+    /// Where the records go that can't be used.
+    pub side_tables: SideTables,
     /// The connector's view of it.
     pub source: Arc<dyn Source>,
     schema: SchemaRef,
@@ -104,6 +106,7 @@ impl BoundTable {
             physical: read,
             columns,
             watermark,
+            side_tables: SideTables::read(&table.path, &table.spec.options, &table.option_positions)?,
             source,
             schema,
         })

@@ -71,6 +71,7 @@ const fn kind_of(node: &Node) -> &'static str {
         Kind::Aggregate(_) => "aggregate",
         Kind::Union => "union",
         Kind::Sink(_) => "sink",
+        Kind::Side(_) => "side",
     }
 }
 
@@ -107,11 +108,16 @@ fn meaning_of(node: &Node) -> String {
         Kind::Window(window) => write!(text, "window {:?} {}", window.window, window.time),
         Kind::Aggregate(aggregate) => write!(
             text,
-            "aggregate {:?} {:?} {:?} {:?}",
-            aggregate.span, aggregate.keys, aggregate.calls, aggregate.properties
+            "aggregate {:?} {:?} {:?} {:?}{}",
+            aggregate.span,
+            aggregate.keys,
+            aggregate.calls,
+            aggregate.properties,
+            aggregate.late.as_ref().map_or_else(String::new, |late| format!(" late {:?}", late.columns))
         ),
         Kind::Union => write!(text, "union"),
         Kind::Sink(sink) => write!(text, "sink {}", sink.spec.name),
+        Kind::Side(side) => write!(text, "side {side:?}"),
     };
     debug_assert!(written.is_ok(), "writing to a string never fails");
     text

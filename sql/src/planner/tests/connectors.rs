@@ -30,6 +30,7 @@ const OPTIONS: &[OptionDescription] = &[
     OptionDescription { key: "scan.parallelism", required: false, default: None, description: "" },
     OptionDescription { key: "sink.parallelism", required: false, default: None, description: "" },
     OptionDescription { key: "scan.watermark.idle-timeout", required: false, default: None, description: "" },
+    OptionDescription { key: "on-error", required: false, default: None, description: "" },
     OptionDescription { key: "splits", required: false, default: None, description: "" },
 ];
 

@@ -69,6 +69,44 @@ fn what_two_inserts_read_alike_is_read_once() {
 }
 
 #[test]
+fn only_filters_that_all_readers_have_are_pushed_down() {
+    let table = "CREATE TABLE f (a BIGINT, n BIGINT, b BIGINT, s STRING) WITH ('connector' = 'filtering');";
+    let graph = plan(&text(&format!(
+        "{table} INSERT INTO sink SELECT a FROM f WHERE n = 1 AND b = 7; INSERT INTO other SELECT a + n FROM f WHERE b = 7 AND n = 2;"
+    )));
+    let sources: Vec<_> = specs(&graph)
+        .into_iter()
+        .filter_map(|kind| match kind {
+            Kind::Source(source) => Some(source),
+            _ => None,
+        })
+        .collect();
+    let [source] = &sources[..] else { panic!("{:?}", names(&graph)) };
+    let filters: Vec<String> = source.filters.iter().map(crate::planner::predicate_text).collect();
+    assert_eq!(filters, ["b = 7"]);
+    let read = weir_api::schema::decode(&source.projected_schema).unwrap();
+    let read: Vec<&str> = read.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(read, ["a", "n"], "the columns of both, without the one that only the source compares");
+    let calcs = names(&graph).join(" | ");
+    assert!(calcs.contains("where=[n = 1]") && calcs.contains("where=[n = 2]"), "{calcs}");
+
+    let alone = plan(&text(&format!("{table} INSERT INTO sink SELECT a FROM f WHERE n = 1 AND b = 7")));
+    let Kind::Source(source) = &specs(&alone)[0] else { panic!() };
+    assert_eq!(source.filters.len(), 2);
+}
+
+#[test]
+fn a_view_and_a_name_of_with_are_read_once() {
+    let graph = plan(&text(
+        "CREATE VIEW v AS SELECT price, n FROM bids WHERE bidder LIKE 'a%';
+         INSERT INTO sink WITH w AS (SELECT price, n FROM v WHERE n > 1)
+           SELECT price FROM w UNION ALL SELECT price + 1 FROM w WHERE price > 7 UNION ALL SELECT price FROM v;",
+    ));
+    let sources = specs(&graph).iter().filter(|kind| matches!(kind, Kind::Source(_))).count();
+    assert_eq!(sources, 1, "{:?}", names(&graph));
+}
+
+#[test]
 fn what_may_differ_is_computed_for_each() {
     let graph = plan(&text(
         "INSERT INTO sink SELECT price FROM bids WHERE RAND() < 0.5; INSERT INTO other SELECT price FROM bids WHERE RAND() < 0.5;",

@@ -6,6 +6,7 @@ mod metadata;
 mod nexmark;
 mod random;
 mod refused;
+mod side_tables;
 mod verify;
 mod windows;
 

@@ -26,14 +26,25 @@ pub fn verify(graph: &JobGraph) {
 pub fn verify_operators(vertices: &[JobVertex], edges: &[JobEdge]) {
     for (index, vertex) in vertices.iter().enumerate() {
         let incoming = edges.iter().filter(|edge| edge.target == index);
-        let mut inputs: Vec<SchemaRef> =
-            incoming.map(|edge| vertices[edge.source].output_schema().unwrap().clone()).collect();
+        let mut inputs: Vec<SchemaRef> = incoming.map(|edge| carried(vertices, edge)).collect();
         inputs.dedup_by(|a, b| types(a) == types(b));
         assert!(inputs.len() <= 1, "inputs of '{}' differ", vertex.name);
         let mut input = inputs.pop();
         for node in &vertex.chain {
             operator(node, input.as_ref());
             input.clone_from(&node.output_schema);
+        }
+    }
+}
+
+/// What an edge carries.
+fn carried(vertices: &[JobVertex], edge: &JobEdge) -> SchemaRef {
+    let source = &vertices[edge.source];
+    match &edge.side_output {
+        None => source.output_schema().unwrap().clone(),
+        Some(uid) => {
+            let node = source.chain.iter().find(|node| node.uid == *uid).unwrap();
+            weir_api::side_output::schema(node.spec.kind.as_ref().unwrap()).unwrap()
         }
     }
 }
