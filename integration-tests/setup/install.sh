@@ -43,8 +43,7 @@ install_toolchain() {
     command -v g++ >/dev/null || apt_install g++
     command -v make >/dev/null || apt_install make
     # Debian's perl-base lacks the modules that OpenSSL's Configure uses.
-    perl -MFindBin -MIPC::Cmd -MFile::Compare -MText::Template -e1 2>/dev/null \
-        || perl -MFindBin -MIPC::Cmd -MFile::Compare -e1 2>/dev/null || apt_install perl
+    perl -MFindBin -MIPC::Cmd -MFile::Compare -e1 2>/dev/null || apt_install perl
 }
 
 install_venv() {

@@ -17,4 +17,5 @@ mod layers;
 mod malformed;
 mod nexmark;
 mod process;
+mod servers;
 mod slow_sink;

@@ -70,6 +70,34 @@ impl Process {
         Self { child, lines, lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
+    /// Starts a server that isn't ours; all that it prints goes to a file.
+    pub fn server(command: &Command, output: std::fs::File) -> Self {
+        let mut wrapped = mortal(command.get_program());
+        wrapped.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            wrapped.env(name, value.unwrap_or_default());
+        }
+        wrapped.stderr(output.try_clone().expect("a file can be shared")).stdout(output);
+        let child = start(wrapped).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (_, lines) = sync_channel(KEPT_LINES);
+        Self { child, lines, lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    /// Stops the process where it stands, as SIGSTOP does: its connections stay open and say nothing.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
+        assert!(status.is_ok_and(|status| status.success()), "SIG{name} is sent");
+    }
+
     /// Reads the process' standard output no faster than this from now on.
     pub fn limit_output(&self, lines_per_second: u64) {
         self.lines_per_second.store(lines_per_second, Ordering::Relaxed);
@@ -121,10 +149,16 @@ impl Drop for Process {
 }
 
 fn command(arguments: &[String]) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(weir()).args(arguments);
+    let mut command = mortal(weir().as_os_str());
+    command.args(arguments);
     command.env("WEIR_LOG", std::env::var("WEIR_LOG").unwrap_or_else(|_| "warn".to_owned()));
-    command.stdin(Stdio::null());
+    command
+}
+
+/// A command whose process ends with this one.
+fn mortal(program: &std::ffi::OsStr) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program).stdin(Stdio::null());
     command
 }
 
