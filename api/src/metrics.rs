@@ -22,7 +22,8 @@ impl Counter {
 /// Counters of one operator instance, by Flink's names.
 #[derive(Debug, Default)]
 pub struct OperatorMetrics {
-    /// `numLateRecordsDropped`: rows whose windows had all been emitted.
+    /// `numLateRecordsDropped`: rows that were dropped as their windows had all been emitted; those that leave by a side
+    /// output aren't.
     pub num_late_records_dropped: Counter,
     /// `numRecordsInErrors`: records that were skipped because they can't be decoded.
     pub num_records_in_errors: Counter,

@@ -2,11 +2,13 @@
 //!
 //! Rows are folded into one table per pane; a window that is due is merged from its panes, so no row is copied per window.
 //! `SINGLE` folds rows and emits results; `LOCAL` folds rows and emits partial results, which `GLOBAL` merges. Append-only:
-//! changelogs are refused.
+//! changelogs are refused. Rows that are too late for all their windows are dropped and counted, or, by SINGLE, told of on the
+//! side output.
 //!
 //! Read next: [`plan`] for what a spec means, [`pane`] for the tables, [`local`] and [`windowed`] for the operators.
 
 mod keyed_state;
+mod late;
 mod local;
 mod pane;
 mod panes;

@@ -11,6 +11,7 @@ use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
 use weir_proto::v1::{AggregateCall, WindowAggregateSpec};
 
+use super::late::LateRows;
 use super::pane::PaneTable;
 use crate::accumulator;
 use crate::window::Windows;
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) calls: Vec<Call>,
     pub(super) properties: Vec<WindowProperty>,
     pub(super) input: Input,
+    /// What becomes of late rows; `None`: they are counted.
+    pub(super) late: Option<LateRows>,
 }
 
 /// Where a phase finds what it reads.
@@ -84,6 +87,11 @@ impl Plan {
             return Err(Error::new(Code::Unsupported, "DISTINCT aggregates can't be split into two phases"));
         }
         check_windows(windows, spec, &rows)?;
+        let late = LateRows::new(spec, &rows)?;
+        if late.is_some() && phase != Phase::Single {
+            let what = "late rows can leave only where whole rows come in, in a single phase";
+            return Err(Error::new(Code::MalformedMessage, what));
+        }
         let properties = spec.properties().collect::<Vec<_>>();
         let plan = Self {
             name: name.to_owned(),
@@ -102,6 +110,7 @@ impl Plan {
             key_types,
             calls,
             properties,
+            late,
         };
         plan.check_output()?;
         Ok(plan)

@@ -1,7 +1,7 @@
 //! The phases that fire windows: `SINGLE` over rows, `GLOBAL` over partial results.
 //!
 //! Invariants: windows fire in the order of their ends, each once; a pane is held exactly as long as a window that holds it has
-//! yet to fire; rows that come after all their windows have fired are dropped and counted. Firing is resumable: a call merges
+//! yet to fire; rows that come after all their windows have fired are dropped and counted, or leave by the side output. Firing is resumable: a call merges
 //! or emits at most [`STEPS`] times [`TARGET_ROWS`] groups.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use weir_api::batch::{Batch, TARGET_ROWS};
+use weir_api::clock::Clock;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::KeyGroupRange;
 use weir_api::metrics::OperatorMetrics;
@@ -19,6 +20,7 @@ use weir_api::state::KeyedState;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::window_aggregate_spec::WindowProperty;
 
+use super::late::Found;
 use super::pane::{Merging, PaneTable, Scratch};
 use super::panes::{Panes, check_limit};
 use super::plan::{Input, Plan};
@@ -55,6 +57,8 @@ pub(super) struct Context {
     subtask: u32,
     limit_bytes: u64,
     metrics: Arc<OperatorMetrics>,
+    /// For stamping late rows; `None` before the operator is opened.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// A window that is on its way out.
@@ -94,6 +98,7 @@ impl WindowAggregate {
                 subtask: 0,
                 limit_bytes: u64::MAX,
                 metrics: Arc::default(),
+                clock: None,
             },
         })
     }
@@ -119,11 +124,11 @@ impl WindowAggregate {
         }
     }
 
-    /// The rows of the part that aren't late, the others counted; `None` if there are none.
-    fn in_time(&self, batch: &Batch, part: Part) -> Result<Option<Part>> {
+    /// The rows of the part that aren't late; `None` if there are none. The others are counted or noted in `found`.
+    fn in_time(&self, batch: &Batch, part: Part, found: &mut Found) -> Result<Option<Part>> {
         let Some(last_end) = self.plan.windows.last_end(part.pane) else { return Ok(None) };
         if last_end.saturating_sub(1) <= self.fired {
-            self.count_late(batch, &part.rows)?;
+            self.note_late(batch, &part.rows, last_end, found)?;
             return Ok(None);
         }
         if !self.restored.concerns(last_end) {
@@ -136,11 +141,15 @@ impl WindowAggregate {
             last_end,
             self.context.max_parallelism,
         )?;
-        self.count_late(batch, &late)?;
+        self.note_late(batch, &late, last_end, found)?;
         Ok(Some(Part { pane: part.pane, rows: in_time }).filter(|part| part.rows.count(batch.num_rows()) > 0))
     }
 
-    fn count_late(&self, batch: &Batch, rows: &Selection) -> Result<()> {
+    fn note_late(&self, batch: &Batch, rows: &Selection, last_end: i64, found: &mut Found) -> Result<()> {
+        if self.plan.late.is_some() {
+            found.add(rows, last_end, batch.num_rows());
+            return Ok(());
+        }
         let count = match &self.plan.input {
             Input::Rows(_) => rows.count(batch.num_rows()) as i64,
             Input::Partials(input) => {
@@ -149,6 +158,17 @@ impl WindowAggregate {
             }
         };
         self.context.metrics.num_late_records_dropped.add(count.max(0) as u64);
+        Ok(())
+    }
+
+    /// Sends what was found late in the batch to the side output.
+    fn emit_late(&self, batch: &Batch, found: Found, out: &mut Output) -> Result<()> {
+        if let (Some(late), Some(clock)) = (&self.plan.late, &self.context.clock) {
+            let rows = late
+                .batch(found, batch.records(), self.fired, clock.unix_millis())
+                .map_err(|error| error.context(format_args!("operator '{}'", self.plan.name)))?;
+            out.push_side(Batch::new(rows));
+        }
         Ok(())
     }
 
@@ -332,20 +352,26 @@ impl Operator for WindowAggregate {
             subtask: context.subtask,
             limit_bytes: context.state_limit_bytes,
             metrics: Arc::clone(&context.metrics),
+            clock: Some(Arc::clone(&context.clock)),
         };
         self.fired = self.restored.open(context.key_groups);
         self.target = self.fired;
         Ok(())
     }
 
-    fn process(&mut self, _input: u32, batch: Batch, _out: &mut Output) -> Result<Progress> {
+    fn process(&mut self, _input: u32, batch: Batch, out: &mut Output) -> Result<Progress> {
         let named = |error: Error| error.context(format_args!("operator '{}'", self.plan.name));
         refuse_changes(&self.plan.name, &batch)?;
         let parts = parts(&self.plan, batch.records()).map_err(named)?;
+        let mut found = Found::default();
         for part in parts {
-            if let Some(part) = self.in_time(&batch, part)? {
+            if let Some(part) = self.in_time(&batch, part, &mut found)? {
                 self.fold(&batch, &part)?;
             }
+        }
+        if !found.is_empty() {
+            // One batch: the call began with room for it.
+            self.emit_late(&batch, found, out)?;
         }
         check_limit(&self.plan.name, self.panes.bytes(), self.context.limit_bytes)?;
         Ok(Progress::Done)

@@ -17,10 +17,10 @@ use weir_api::schema;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::window_aggregate_spec::Phase;
-use weir_proto::v1::{Window, WindowAggregateSpec, window};
+use weir_proto::v1::{LateColumn, Window, WindowAggregateSpec, window};
 
 use super::harness::{
-    Instance, TIME, VALUE, batch_of, call, context, end_of_input, hop, input_schema, row, spec, texts,
+    Instance, Row, TIME, VALUE, batch_of, call, context, end_of_input, hop, input_schema, row, spec, texts,
     try_operator, tumble,
 };
 
@@ -278,6 +278,53 @@ fn attached_windows_fire_each_once_even_if_they_end_together() {
         global.process(partials);
     }
     assert_eq!(global.late(), 3);
+}
+
+#[test]
+fn a_late_row_says_what_it_was_and_how_late() {
+    let plain = spec(hop(5000, 10_000, 0), &[0], vec![call(Function::Count, None)]);
+    let spec = WindowAggregateSpec { late_rows_of: "c.d.t".to_owned(), ..plain };
+    let mut instance = Instance::new(&spec, Phase::Single, 1).open(0, 1);
+    instance.watermark(18_200);
+    let text = Some("a\n\"b\"".to_owned());
+    let rows = [row(1, 9000, 5), row(2, 4000, 5), Row { text, value: None, ..row(3, 1, 0) }];
+    assert!(instance.process(batch_of(&rows)).is_empty());
+    // The last window of the first row ended at 15 s, those of the others at 10 s.
+    let json = |number: i64, ts: &str, value: &str, text: &str| {
+        format!(
+            r#"{{"number":{number},"small":null,"name":null,"ts":"1970-01-01T00:00:{ts}","value":{value},"flag":null,"text":{text}}}"#
+        )
+    };
+    let told = |seconds: &str, end: &str, row: String| {
+        format!(
+            "c.d.t | - | - | {seconds} s later than the end of its last window, 1970-01-01T00:00:{end} | \
+             1970-01-01T00:00:03Z | {row} | 1970-01-01T00:00:18.200"
+        )
+    };
+    assert_eq!(
+        texts(&instance.side),
+        [
+            told("3.2", "15", json(1, "09", "5", "null")),
+            told("8.2", "10", json(2, "04", "5", "null")),
+            told("8.2", "10", json(3, "00.001", "null", r#""a\n\"b\"""#)),
+        ]
+    );
+    assert_eq!(instance.late(), 0);
+    assert!(instance.finish().is_empty());
+}
+
+#[test]
+fn late_rows_need_whole_rows_and_columns_that_exist() {
+    let late = |columns| WindowAggregateSpec {
+        late_rows_of: "t".to_owned(),
+        late_columns: columns,
+        ..spec(tumble(10, 0), &[0], vec![call(Function::Count, None)])
+    };
+    assert!(try_operator(&late(Vec::new()), Phase::Single).is_ok());
+    assert!(try_operator(&late(Vec::new()), Phase::Local).is_err());
+    assert!(try_operator(&late(Vec::new()), Phase::Global).is_err());
+    let column = LateColumn { column: 99, name: "x".to_owned() };
+    assert!(try_operator(&late(vec![column]), Phase::Single).is_err());
 }
 
 #[test]

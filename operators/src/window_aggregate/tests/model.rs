@@ -19,7 +19,7 @@ pub(super) struct Model {
     rows: BTreeMap<Key, Vec<Row>>,
     /// By key group.
     fired: Vec<i64>,
-    pub(super) late: u64,
+    pub(super) late: Vec<Row>,
 }
 
 impl Model {
@@ -28,7 +28,7 @@ impl Model {
             spec: spec.clone(),
             rows: BTreeMap::new(),
             fired: vec![i64::MIN; MAX_PARALLELISM as usize],
-            late: 0,
+            late: Vec::new(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Model {
             return;
         }
         if ends.iter().all(|end| end - 1 <= self.fired[key.1 as usize]) {
-            self.late += 1;
+            self.late.push(row.clone());
         } else {
             self.rows.entry(key).or_default().push(row.clone());
         }

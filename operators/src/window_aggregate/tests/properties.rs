@@ -1,9 +1,10 @@
 //! Random rows, watermarks, windows and keys, in one phase and in two, against the model.
 
+use arrow::array::AsArray;
 use proptest::prelude::*;
 use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::window_aggregate_spec::Phase;
-use weir_proto::v1::{AggregateCall, Window, WindowAggregateSpec};
+use weir_proto::v1::{AggregateCall, LateColumn, Window, WindowAggregateSpec};
 
 use super::harness::{
     FLAG, Instance, MAX_PARALLELISM, Row, TEXT, VALUE, batch_of, call, hop, route, spec, texts, tumble,
@@ -109,6 +110,11 @@ pub(super) fn sorted(mut texts: Vec<String>) -> Vec<String> {
 }
 
 fn run_model(spec: &WindowAggregateSpec, events: &[Event]) -> (Vec<Vec<String>>, u64) {
+    let (model, results) = model_of(spec, events);
+    (results, model.late.len() as u64)
+}
+
+fn model_of(spec: &WindowAggregateSpec, events: &[Event]) -> (Model, Vec<Vec<String>>) {
     let mut model = Model::new(spec);
     let mut watermarks = [i64::MIN; INPUTS];
     let mut results = Vec::new();
@@ -123,10 +129,15 @@ fn run_model(spec: &WindowAggregateSpec, events: &[Event]) -> (Vec<Vec<String>>,
         }
     }
     results.push(sorted(model.watermark(i64::MAX - 1, 0..MAX_PARALLELISM)));
-    (results, model.late)
+    (model, results)
 }
 
 fn run_single(spec: &WindowAggregateSpec, events: &[Event], limit: usize) -> (Vec<Vec<String>>, u64) {
+    let (instance, results) = single_of(spec, events, limit);
+    (results, instance.late())
+}
+
+fn single_of(spec: &WindowAggregateSpec, events: &[Event], limit: usize) -> (Instance, Vec<Vec<String>>) {
     let mut instance = Instance::new(spec, Phase::Single, limit).open(0, 1);
     let mut watermarks = [i64::MIN; INPUTS];
     let mut results = Vec::new();
@@ -141,7 +152,7 @@ fn run_single(spec: &WindowAggregateSpec, events: &[Event], limit: usize) -> (Ve
         }
     }
     results.push(sorted(texts(&instance.finish())));
-    (results, instance.late())
+    (instance, results)
 }
 
 /// Two local instances, and global ones behind an exchange by key.
@@ -211,6 +222,32 @@ proptest! {
     ) {
         let spec = spec(window, &keys, distinct_calls());
         prop_assert_eq!(run_single(&spec, &events, 1), run_model(&spec, &events));
+    }
+
+    #[test]
+    fn late_rows_leave_by_the_side_output_in_order_and_change_no_result(
+        window in any_window(),
+        keys in any_keys(),
+        events in proptest::collection::vec(any_event(), 1..25),
+    ) {
+        let plain = spec(window, &keys, plain_calls());
+        let spec = WindowAggregateSpec {
+            late_rows_of: "t".to_owned(),
+            late_columns: vec![LateColumn { column: VALUE, name: "v".to_owned() }],
+            ..plain.clone()
+        };
+        let (model, expected) = model_of(&plain, &events);
+        let (instance, results) = single_of(&spec, &events, 1);
+        prop_assert_eq!(results, expected);
+        prop_assert_eq!(instance.late(), 0, "told of is not dropped");
+        let rows: Vec<String> = instance
+            .side
+            .iter()
+            .flat_map(|batch| batch.column(5).as_string::<i32>().iter().map(|row| row.unwrap().to_owned()))
+            .collect();
+        let json = |row: &Row| row.value.map_or("null".to_owned(), |value| value.to_string());
+        let late: Vec<String> = model.late.iter().map(|row| format!("{{\"v\":{}}}", json(row))).collect();
+        prop_assert_eq!(rows, late);
     }
 
     #[test]
