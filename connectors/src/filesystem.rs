@@ -46,7 +46,7 @@ const OWN_OPTIONS: &[OptionDescription] = &[
         key: "format",
         required: true,
         default: None,
-        description: "json (a line each) or parquet.",
+        description: "json, csv or raw (a record a line), or parquet.",
     },
     OptionDescription {
         key: "source.path.regex-pattern",

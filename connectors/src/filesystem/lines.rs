@@ -1,10 +1,13 @@
-//! Cuts a range of a file into lines: those that start in the range, so that every line belongs to exactly one range.
+//! Cuts a range of a file into lines: those that start in the range, so that every line belongs to exactly one range. Where a
+//! line's end may stand in quotes, a record of several lines counts as one line, and the range is the whole file.
 //!
 //! Blocks of a fixed size are read; only a line that is longer makes the buffer grow, up to the limit, after which the line is
 //! reported and passed over. Knows nothing of what a line holds.
 
 use std::io::Read;
 use std::ops::Range;
+
+use crate::formats::csv::quotes::QuoteScanner;
 
 /// Bytes read at once: a block and what is made of it stay in the core's cache.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -49,6 +52,10 @@ pub struct Lines<R> {
     at_end: bool,
     /// The rest of the current line is passed over.
     passing_over: bool,
+    /// Follows quotes, where a record may have several lines.
+    quotes: Option<QuoteScanner>,
+    /// Bytes of the next record that the scanner has seen: whole lines.
+    scanned: usize,
 }
 
 /// Where reading begins for the lines that start at `start` or behind it. A range that doesn't start at a line's start leaves
@@ -60,7 +67,13 @@ pub const fn first_byte(start: u64) -> u64 {
 
 impl<R: Read> Lines<R> {
     /// The lines that start in `start..end` of a file that stands at [`first_byte`] of `start`.
-    pub fn new(file: R, start: u64, end: u64, max_line: usize) -> std::io::Result<Self> {
+    pub fn new(
+        file: R,
+        start: u64,
+        end: u64,
+        max_line: usize,
+        quotes: Option<QuoteScanner>,
+    ) -> std::io::Result<Self> {
         let from = first_byte(start);
         let mut lines = Self {
             file,
@@ -74,6 +87,8 @@ impl<R: Read> Lines<R> {
             buffer_offset: from,
             at_end: false,
             passing_over: start > 0,
+            quotes,
+            scanned: 0,
         };
         if start == 0 {
             while lines.filled < BYTE_ORDER_MARK.len() && !lines.at_end {
@@ -98,14 +113,11 @@ impl<R: Read> Lines<R> {
             if !self.passing_over && offset >= self.end {
                 return Ok(None);
             }
-            if self.next < self.whole {
-                let rest = self.buffer.get(self.next..self.whole).unwrap_or_default();
-                let (len, step) = match memchr::memchr(b'\n', rest) {
-                    Some(len) => (len, len + 1),
-                    None => (rest.len(), rest.len()),
-                };
+            if self.next + self.scanned < self.whole || (self.at_end && self.scanned > 0) {
+                let Some((len, step)) = self.line_end() else { continue };
                 let range = self.next..self.next + len;
                 self.next += step;
+                self.scanned = 0;
                 if std::mem::take(&mut self.passing_over) {
                     continue;
                 }
@@ -124,10 +136,29 @@ impl<R: Read> Lines<R> {
                 self.whole = self.filled;
             } else if self.filled - self.next > self.max_line {
                 self.passing_over = true;
+                self.next += std::mem::take(&mut self.scanned);
+                self.quotes.as_mut().map(QuoteScanner::reset);
                 return Ok(Some(Line::TooLong { offset }));
             }
             self.fill()?;
         }
+    }
+
+    /// The length of the next record and how far the one behind it is; `None` if its next line's end belongs to it.
+    fn line_end(&mut self) -> Option<(usize, usize)> {
+        let rest = self.buffer.get(self.next..self.whole).unwrap_or_default();
+        let unseen = rest.get(self.scanned..).unwrap_or_default();
+        let found = memchr::memchr(b'\n', unseen);
+        let line = found.map_or(unseen, |len| unseen.get(..len).unwrap_or_default());
+        if let Some(quotes) = self.quotes.as_mut().filter(|_| !self.passing_over) {
+            if quotes.line(line) && found.is_some() {
+                self.scanned += line.len() + 1;
+                return None;
+            }
+            quotes.reset();
+        }
+        let len = self.scanned + line.len();
+        Some((len, len + usize::from(found.is_some())))
     }
 
     /// Moves what is left to the front and reads a block behind it.
@@ -167,10 +198,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::formats::csv::Dialect;
 
     fn lines(file: &[u8], start: u64, end: u64, max_line: usize) -> Vec<(u64, Option<Vec<u8>>)> {
         let from = usize::try_from(first_byte(start)).unwrap();
-        let mut lines = Lines::new(Cursor::new(&file[from..]), start, end, max_line).unwrap();
+        let mut lines = Lines::new(Cursor::new(&file[from..]), start, end, max_line, None).unwrap();
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             all.push(match line {
@@ -207,11 +239,43 @@ mod tests {
         assert_eq!(found[3], (3 * long.len() as u64 + 8, Some(b"end".to_vec())));
     }
 
+    fn records(file: &[u8], max_line: usize) -> Vec<Option<String>> {
+        let dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape: Some(b'\\') };
+        let quotes = QuoteScanner::new(dialect, true);
+        let mut lines = Lines::new(Cursor::new(file), 0, file.len() as u64, max_line, quotes).unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push(match line {
+                Line::Whole { range, .. } => Some(String::from_utf8(lines.bytes()[range].to_vec()).unwrap()),
+                Line::TooLong { .. } => None,
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn quoted_lines_ends_belong_to_their_record() {
+        let file = b"a,\"b\nc\"\"\n\",d\n5\" pipe,x\n#\"comment\n\"\\\"\n\"\n\n\"open\nend";
+        let expected = ["a,\"b\nc\"\"\n\",d", "5\" pipe,x", "#\"comment", "\"\\\"\n\"", "", "\"open\nend"];
+        let found: Vec<_> = records(file, 100).into_iter().map(Option::unwrap).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_record_of_many_lines_grows_the_buffer_or_is_passed_over() {
+        let long = format!("\"{}\"", "xy\n".repeat(BLOCK_BYTES));
+        let file = format!("{long}\nshort\n");
+        let found = records(file.as_bytes(), 4 * BLOCK_BYTES);
+        assert_eq!(found, [Some(long), Some("short".to_owned())]);
+        let open = format!("\"{}\n", "xy\n".repeat(BLOCK_BYTES));
+        assert_eq!(records(open.as_bytes(), BLOCK_BYTES)[0], None);
+    }
+
     #[test]
     fn a_byte_order_mark_and_bad_bytes() {
         let file = b"\xEF\xBB\xBFa\n\xFFb\n";
         assert_eq!(lines(file, 0, 7, 10), [(3, Some(b"a".to_vec())), (5, Some(b"\xFFb".to_vec()))]);
-        let mut read = Lines::new(Cursor::new(file), 0, 7, 10).unwrap();
+        let mut read = Lines::new(Cursor::new(file), 0, 7, 10, None).unwrap();
         assert!(matches!(read.next().unwrap(), Some(Line::Whole { is_utf8: false, .. })));
     }
 }

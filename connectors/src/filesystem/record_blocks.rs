@@ -17,6 +17,7 @@ use weir_api::source::SourceEvent;
 use super::lines::{Line, Lines, first_byte};
 use super::read_ahead::Blocks;
 use super::split::{FileSplit, Part};
+use crate::formats::csv::quotes::QuoteScanner;
 use crate::formats::record::{MAX_RECORD_BYTES, Problem, RecordDecoder};
 use crate::on_error::Malformed;
 
@@ -36,6 +37,7 @@ pub struct RecordBlocks {
     splits: VecDeque<(usize, FileSplit)>,
     open: Option<Open>,
     decoder: Box<dyn RecordDecoder>,
+    quotes: Option<QuoteScanner>,
     malformed: Malformed,
     metrics: Arc<OperatorMetrics>,
 }
@@ -46,11 +48,11 @@ impl RecordBlocks {
         table: &str,
         schema: SchemaRef,
         splits: VecDeque<(usize, FileSplit)>,
-        decoder: Box<dyn RecordDecoder>,
+        (decoder, quotes): (Box<dyn RecordDecoder>, Option<QuoteScanner>),
         malformed: Malformed,
         metrics: Arc<OperatorMetrics>,
     ) -> Self {
-        Self { table: table.to_owned(), schema, splits, open: None, decoder, malformed, metrics }
+        Self { table: table.to_owned(), schema, splits, open: None, decoder, quotes, malformed, metrics }
     }
 
     fn open(&self, index: usize, split: FileSplit) -> Result<Open> {
@@ -63,7 +65,7 @@ impl RecordBlocks {
         let from = first_byte(start);
         let lines = File::open(&split.path)
             .and_then(|mut file| file.seek(SeekFrom::Start(from)).map(|_| file))
-            .and_then(|file| Lines::new(file, start, end, MAX_RECORD_BYTES))
+            .and_then(|file| Lines::new(file, start, end, MAX_RECORD_BYTES, self.quotes.clone()))
             .map_err(|error| reading(&self.table, &split.path).with_source(error))?;
         Ok(Open { index, split, lines })
     }

@@ -34,7 +34,10 @@ impl FileSink {
         let format = Format::of(options)?;
         let schema = types::declared(table)?;
         match &format {
-            Format::Records(format) => format.check_written(&table.name, schema.fields())?,
+            Format::Records(format) => {
+                format.check_written(&table.name, schema.fields())?;
+                format.check_lines(&table.name, schema.fields())?;
+            }
             Format::Parquet => values::check(&table.name, "", schema.fields(), "format 'parquet'")?,
         }
         let path = listing::local_path(options)?;

@@ -50,6 +50,7 @@ impl FileSource {
         let ignores_parse_errors = match &format {
             Format::Records(format) => {
                 format.check_read(&table.name, &record)?;
+                format.check_lines(&table.name, &record)?;
                 format.ignores_parse_errors()
             }
             Format::Parquet => {
@@ -76,26 +77,31 @@ impl FileSource {
     fn splits(&self) -> Result<Vec<Split>> {
         let mut splits = Vec::new();
         for file in listing::list(&self.path, self.pattern.as_ref())? {
-            match self.format {
-                Format::Records(_) => self.line_splits(&file, &mut splits)?,
+            match &self.format {
+                Format::Records(format) => {
+                    let most = if format.quotes().is_some() { u64::MAX } else { self.split_bytes };
+                    line_splits(&file, most, &mut splits)?;
+                }
                 Format::Parquet => row_group_splits(&file, &mut splits)?,
             }
         }
         Ok(splits)
     }
+}
 
-    fn line_splits(&self, file: &Listed, splits: &mut Vec<Split>) -> Result<()> {
-        let mut start = 0;
-        while start < file.len {
-            // A remainder of less than half a split isn't worth one of its own.
-            let rest = file.len - start;
-            let len = if rest < self.split_bytes + self.split_bytes / 2 { rest } else { self.split_bytes };
-            let part = Part::Lines { start, end: start + len };
-            splits.push(FileSplit { path: file.path.clone(), part }.encode(len)?);
-            start += len;
-        }
-        Ok(())
+/// Ranges of about `most` bytes. A line's end within quotes can't be told from another one without reading all before it: where
+/// there are quotes, a file is one range.
+fn line_splits(file: &Listed, most: u64, splits: &mut Vec<Split>) -> Result<()> {
+    let mut start = 0;
+    while start < file.len {
+        // A remainder of less than half a split isn't worth one of its own.
+        let rest = file.len - start;
+        let len = if rest < most.saturating_add(most / 2) { rest } else { most };
+        let part = Part::Lines { start, end: start + len };
+        splits.push(FileSplit { path: file.path.clone(), part }.encode(len)?);
+        start += len;
     }
+    Ok(())
 }
 
 fn row_group_splits(file: &Listed, splits: &mut Vec<Split>) -> Result<()> {
@@ -136,7 +142,14 @@ impl Source for FileSource {
             Format::Records(format) => {
                 let decoder = format.decoder(&self.table, &self.record, schema.clone(), TARGET_ROWS)?;
                 let malformed = Malformed::new(&self.table, self.on_error, context.clock, metrics.clone());
-                let blocks = RecordBlocks::new(&self.table, schema, splits, decoder, malformed, metrics);
+                let blocks = RecordBlocks::new(
+                    &self.table,
+                    schema,
+                    splits,
+                    (decoder, format.quotes()),
+                    malformed,
+                    metrics,
+                );
                 ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
             }
             Format::Parquet => {
@@ -170,18 +183,9 @@ mod tests {
 
     #[test]
     fn files_are_cut_into_ranges_in_order() {
-        let source = FileSource {
-            table: "t".into(),
-            path: "/".into(),
-            pattern: None,
-            format: Format::Parquet,
-            record: Fields::empty(),
-            on_error: OnError::Fail,
-            split_bytes: 100,
-        };
         let mut splits = Vec::new();
-        source.line_splits(&Listed { path: "/a".into(), len: 349 }, &mut splits).unwrap();
-        source.line_splits(&Listed { path: "/b".into(), len: 0 }, &mut splits).unwrap();
+        line_splits(&Listed { path: "/a".into(), len: 349 }, 100, &mut splits).unwrap();
+        line_splits(&Listed { path: "/b".into(), len: 0 }, 100, &mut splits).unwrap();
         let parts: Vec<_> = splits.iter().map(|split| FileSplit::of(split).unwrap().part).collect();
         let expected = [(0, 100), (100, 200), (200, 349)].map(|(start, end)| Part::Lines { start, end });
         assert_eq!(parts, expected);

@@ -6,7 +6,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod objects;
 pub mod scalars;
-mod storage;
+pub mod storage;
 
 #[cfg(test)]
 mod tests;

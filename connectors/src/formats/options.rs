@@ -50,6 +50,72 @@ macro_rules! with_prefix {
                 default: Some("true"),
                 description: "Write decimals with all their digits (27.00, 0.000000027). With false, as Java's numbers without trailing zeros, which may have an exponent (27, 2.7E-8); that is Flink's default.",
             },
+            OptionDescription {
+                key: concat!($prefix, "csv.field-delimiter"),
+                required: false,
+                default: Some(","),
+                description: "The character between fields; \\t is a tab.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.quote-character"),
+                required: false,
+                default: Some("\""),
+                description: "The character around fields that hold a delimiter, a quote (written twice) or a line's end.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.disable-quote-character"),
+                required: false,
+                default: Some("false"),
+                description: "Whether quotes have no meaning. Then every line of a file is a record, and big files are read in parts.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.allow-comments"),
+                required: false,
+                default: Some("false"),
+                description: "Whether records that start with # don't count.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.ignore-parse-errors"),
+                required: false,
+                default: Some("false"),
+                description: "Skip malformed records, as 'on-error' = 'skip' does.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.array-element-delimiter"),
+                required: false,
+                default: Some(";"),
+                description: "The text between the elements of an ARRAY.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.escape-character"),
+                required: false,
+                default: None,
+                description: "The character that takes the meaning from the one behind it; none by default.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.null-literal"),
+                required: false,
+                default: None,
+                description: "The text of null, in every column. Without it an empty field is null, except in a STRING column, where it is the empty text.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "csv.write-bigdecimal-in-scientific-notation"),
+                required: false,
+                default: Some("false"),
+                description: "Write decimals as Java's numbers without trailing zeros, which may have an exponent (1E+5); that is Flink's default.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "raw.charset"),
+                required: false,
+                default: Some("UTF-8"),
+                description: "How the characters of a STRING are encoded: UTF-8, US-ASCII, ISO-8859-1, UTF-16, UTF-16BE or UTF-16LE.",
+            },
+            OptionDescription {
+                key: concat!($prefix, "raw.endianness"),
+                required: false,
+                default: Some("big-endian"),
+                description: "The order of a number's bytes: big-endian or little-endian.",
+            },
         ]
     };
 }

@@ -63,6 +63,12 @@ impl Records {
         Self { terminator: Some(b'\n'), ..Self::default() }
     }
 
+    /// What follows each record: no record may hold it.
+    #[must_use]
+    pub const fn terminator(&self) -> Option<u8> {
+        self.terminator
+    }
+
     /// Where an encoder appends the bytes of the next record, and nothing else.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -15,7 +15,9 @@ use arrow::datatypes::{
 };
 use weir_api::error::{Error, Result};
 
-use crate::types::refuse_type;
+use super::json::scalars::write_base64;
+use super::{float, text};
+use crate::types::{digits, refuse_type};
 
 /// A column, ready to be written value by value.
 pub enum Values<'a> {
@@ -239,6 +241,55 @@ pub fn write_java_decimal(out: &mut Vec<u8>, mut value: i128, scale: i8) {
             out.extend_from_slice(if exponent < 0 { b"E" } else { b"E+" });
             out.extend_from_slice(itoa::Buffer::new().format(exponent).as_bytes());
         }
+    }
+}
+
+/// How [`write_plain`] writes what can be written in several ways.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainStyle {
+    /// Between a date and a time.
+    pub date_time_separator: u8,
+    /// Decimals as [`write_java_decimal`] writes them, else [`write_decimal`].
+    pub java_decimals: bool,
+}
+
+/// Appends a scalar that isn't null as text without quotes: times with all digits of their unit (`Z` at the end of a
+/// TIMESTAMP_LTZ), bytes as base64. Lists, maps and rows are the caller's business.
+pub fn write_plain(out: &mut Vec<u8>, values: &Values<'_>, row: usize, style: PlainStyle) {
+    fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+    match values {
+        Values::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+        Values::Int8(array) => integer(out, array.value(row)),
+        Values::Int16(array) => integer(out, array.value(row)),
+        Values::Int32(array) => integer(out, array.value(row)),
+        Values::Int64(array) => integer(out, array.value(row)),
+        Values::Float32(array) => float::write_float(out, array.value(row)),
+        Values::Float64(array) => float::write_double(out, array.value(row)),
+        Values::Decimal(array, scale) if style.java_decimals => {
+            write_java_decimal(out, array.value(row), *scale)
+        }
+        Values::Decimal(array, scale) => write_decimal(out, array.value(row), *scale),
+        Values::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),
+        Values::Binary(array) => write_base64(array.value(row), out),
+        Values::FixedBinary(array) => write_base64(array.value(row), out),
+        Values::Date(array) => text::write_date(out, i64::from(array.value(row))),
+        Values::Time32(values, unit, _) => {
+            let (_, seconds, nanos) = text::split(i64::from(values[row]), *unit);
+            text::write_time(out, seconds, nanos, digits(*unit));
+        }
+        Values::Time64(values, unit, _) => {
+            let (_, seconds, nanos) = text::split(values[row], *unit);
+            text::write_time(out, seconds, nanos, digits(*unit));
+        }
+        Values::Timestamp(values, unit, zoned, _) => {
+            text::write_timestamp(out, values[row], *unit, style.date_time_separator);
+            if *zoned {
+                out.push(b'Z');
+            }
+        }
+        Values::List(..) | Values::Map(..) | Values::Row(..) | Values::Null => {}
     }
 }
 

@@ -100,14 +100,7 @@ impl Column {
         match cursor.peek() {
             Some(b'n') => {
                 cursor.word("null")?;
-                if !self.nullable {
-                    return Err(Problem {
-                        at: start,
-                        what: format!("null for {} NOT NULL", sql_name(&self.data_type)).into(),
-                    });
-                }
-                self.append_null();
-                Ok(())
+                self.add_null(start)
             }
             Some(b'"') => {
                 let quoted = cursor.quoted()?;
@@ -135,6 +128,37 @@ impl Column {
             Some(b'f') => cursor.word("false").and_then(|()| self.scalar(b"false", false, start)),
             _ => Err(cursor.unexpected("a value")),
         }
+    }
+
+    /// Adds what a text without quotes around it means for this type; `at` is where it stands. Errors as in [`Self::parse`].
+    #[inline]
+    pub fn add_text(&mut self, text: &[u8], at: usize) -> Parsed<()> {
+        self.scalar(text, true, at)
+    }
+
+    /// Adds a null, if it may hold one.
+    pub fn add_null(&mut self, at: usize) -> Parsed<()> {
+        if !self.nullable {
+            let what = format!("null for {} NOT NULL", sql_name(&self.data_type));
+            return Err(Problem { at, what: what.into() });
+        }
+        self.append_null();
+        Ok(())
+    }
+
+    /// Adds a list of what texts mean for the type of its items; `None` is null.
+    pub fn add_texts<'a>(&mut self, texts: impl Iterator<Item = Option<&'a [u8]>>, at: usize) -> Parsed<()> {
+        let Values::List(list, _) = &mut self.values else {
+            return Err(Problem { at, what: format!("an array for {}", sql_name(&self.data_type)).into() });
+        };
+        for text in texts {
+            match text {
+                Some(text) => list.items.add_text(text, at)?,
+                None => list.items.add_null(at)?,
+            }
+        }
+        list.end(list.items.len());
+        Ok(())
     }
 
     /// Adds what a text, number or boolean means for this type.
@@ -252,6 +276,12 @@ impl Column {
         Problem { at, what: Cow::Owned(what) }
     }
 
+    /// The type of its values.
+    #[must_use]
+    pub const fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
     /// Whether it may hold null.
     #[must_use]
     pub const fn is_nullable(&self) -> bool {
@@ -328,28 +358,22 @@ impl Column {
 
     /// Cuts back to `rows` rows, and to what belongs to them, even in the midst of one.
     pub fn truncate(&mut self, rows: usize) {
-        fn fixed<T>(column: &mut Fixed<T>, rows: usize) {
-            column.values.truncate(rows);
-            column.nulls.truncate(rows);
-        }
         match &mut self.values {
             Values::Boolean(values, nulls) => {
                 values.truncate(rows);
                 nulls.truncate(rows);
             }
-            Values::Int8(column) => fixed(column, rows),
-            Values::Int16(column) => fixed(column, rows),
-            Values::Int32(column) | Values::Date(column) | Values::Time32(column, _) => fixed(column, rows),
+            Values::Int8(column) => column.truncate(rows),
+            Values::Int16(column) => column.truncate(rows),
+            Values::Int32(column) | Values::Date(column) | Values::Time32(column, _) => column.truncate(rows),
             Values::Int64(column) | Values::Time64(column, _) | Values::Timestamp(column, ..) => {
-                fixed(column, rows)
+                column.truncate(rows)
             }
-            Values::Float32(column) => fixed(column, rows),
-            Values::Float64(column) => fixed(column, rows),
-            Values::Decimal(column, ..) => fixed(column, rows),
+            Values::Float32(column) => column.truncate(rows),
+            Values::Float64(column) => column.truncate(rows),
+            Values::Decimal(column, ..) => column.truncate(rows),
             Values::Text(column) | Values::Binary(column) | Values::FixedBinary(column, _) => {
-                column.offsets.truncate(rows + 1);
-                column.nulls.truncate(rows);
-                column.bytes.truncate(column.offsets.last().map_or(0, |offset| *offset as usize));
+                column.truncate(rows);
             }
             Values::List(list, _) => {
                 list.offsets.truncate(rows + 1);

@@ -8,11 +8,8 @@ use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use weir_api::error::{Code, Error, Result};
 
 use super::JsonOptions;
-use super::scalars::write_base64;
 use crate::formats::record::{RecordEncoder, Records};
-use crate::formats::values::{self, Values, items, write_decimal, write_items, write_java_decimal};
-use crate::formats::{float, text};
-use crate::types::digits;
+use crate::formats::values::{self, PlainStyle, Values, items, write_items, write_plain};
 
 /// Refuses columns that can't be written, when the table is planned.
 pub fn check(table: &str, fields: &Fields) -> Result<()> {
@@ -90,52 +87,38 @@ fn write_members(
     out.push(b'}');
 }
 
-fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
 fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize, options: &JsonOptions) {
     if values.is_null(row) {
         out.extend_from_slice(b"null");
         return;
     }
+    let style = PlainStyle {
+        date_time_separator: if options.iso_timestamps { b'T' } else { b' ' },
+        java_decimals: !options.plain_decimals,
+    };
     match values {
         Values::Null => {}
-        Values::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
-        Values::Int8(array) => integer(out, array.value(row)),
-        Values::Int16(array) => integer(out, array.value(row)),
-        Values::Int32(array) => integer(out, array.value(row)),
-        Values::Int64(array) => integer(out, array.value(row)),
-        Values::Float32(array) => {
-            let value = array.value(row);
-            quoted_unless(value.is_finite(), out, |out| float::write_float(out, value));
-        }
-        Values::Float64(array) => {
-            let value = array.value(row);
-            quoted_unless(value.is_finite(), out, |out| float::write_double(out, value));
-        }
-        Values::Decimal(array, scale) if options.plain_decimals => {
-            write_decimal(out, array.value(row), *scale)
-        }
-        Values::Decimal(array, scale) => write_java_decimal(out, array.value(row), *scale),
         Values::Text(array) => write_text(out, array.value(row).as_bytes()),
-        Values::Binary(array) => quoted(out, |out| write_base64(array.value(row), out)),
-        Values::FixedBinary(array) => quoted(out, |out| write_base64(array.value(row), out)),
-        Values::Date(array) => quoted(out, |out| text::write_date(out, i64::from(array.value(row)))),
-        Values::Time32(values, unit, _) => {
-            let (_, seconds, nanos) = text::split(i64::from(values[row]), *unit);
-            quoted(out, |out| text::write_time(out, seconds, nanos, digits(*unit)));
+        Values::Boolean(_)
+        | Values::Int8(_)
+        | Values::Int16(_)
+        | Values::Int32(_)
+        | Values::Int64(_)
+        | Values::Decimal(..) => write_plain(out, values, row, style),
+        Values::Float32(array) if array.value(row).is_finite() => write_plain(out, values, row, style),
+        Values::Float64(array) if array.value(row).is_finite() => write_plain(out, values, row, style),
+        Values::Float32(_)
+        | Values::Float64(_)
+        | Values::Binary(_)
+        | Values::FixedBinary(_)
+        | Values::Date(_)
+        | Values::Time32(..)
+        | Values::Time64(..)
+        | Values::Timestamp(..) => {
+            out.push(b'"');
+            write_plain(out, values, row, style);
+            out.push(b'"');
         }
-        Values::Time64(values, unit, _) => {
-            let (_, seconds, nanos) = text::split(values[row], *unit);
-            quoted(out, |out| text::write_time(out, seconds, nanos, digits(*unit)));
-        }
-        Values::Timestamp(values, unit, zoned, _) => quoted(out, |out| {
-            text::write_timestamp(out, values[row], *unit, if options.iso_timestamps { b'T' } else { b' ' });
-            if *zoned {
-                out.push(b'Z');
-            }
-        }),
         Values::List(offsets, values, _) => write_items(out, "[,]", items(offsets, row), |out, item| {
             write_value(out, values, item, options);
         }),
@@ -145,20 +128,6 @@ fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize, options: &Jso
             write_value(out, &entries.1, item, options);
         }),
         Values::Row(fields, columns, _) => write_members(out, fields, columns, row, options),
-    }
-}
-
-fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    quoted_unless(false, out, write);
-}
-
-fn quoted_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    if plain {
-        write(out);
-    } else {
-        out.push(b'"');
-        write(out);
-        out.push(b'"');
     }
 }
 

@@ -1,4 +1,4 @@
-//! The growing buffers behind JSON's columns.
+//! The growing buffers behind the columns of decoders.
 //!
 //! Knows no JSON and no types of a table; what a row means is the column's business.
 
@@ -25,6 +25,12 @@ impl<T: ArrowNativeType> Fixed<T> {
     pub fn push(&mut self, value: T) {
         self.values.push(value);
         self.nulls.append_non_null();
+    }
+
+    /// Cuts back to `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.nulls.truncate(rows);
     }
 
     /// Takes the rows out.
@@ -56,6 +62,13 @@ impl Varied {
     pub fn end(&mut self) {
         self.offsets.push(self.bytes.len() as i32);
         self.nulls.append_non_null();
+    }
+
+    /// Cuts back to `rows` rows, and to what belongs to them, even in the midst of one.
+    pub fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.nulls.truncate(rows);
+        self.bytes.truncate(self.offsets.last().map_or(0, |offset| *offset as usize));
     }
 
     /// Takes the rows out.
