@@ -1,7 +1,7 @@
 //! Which windows there are, and the panes that they are made of.
 //!
 //! A pane is the largest stretch of event time that lies in the same windows: a tumbling window is one pane, a hop's panes are
-//! as long as the greatest common divisor of size and slide. Rows are kept once per pane; windows are merged from panes. Pure
+//! as long as the greatest common divisor of size and slide, a cumulating window's as long as its step. Rows are kept once per pane; windows are merged from panes. Pure
 //! arithmetic on milliseconds within [`event_time::LIMIT`], rounding down, so negative times and offsets come out right.
 
 pub(crate) mod table_function;
@@ -30,7 +30,7 @@ impl Pane {
 /// How rows find their windows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Windows {
-    /// Tumbling and hopping windows over a time column.
+    /// Tumbling, hopping and cumulating windows over a time column.
     Aligned(Aligned),
     /// The rows carry their window in two columns.
     Attached { start_column: usize, end_column: usize },
@@ -38,11 +38,16 @@ pub(crate) enum Windows {
     EndOfInput,
 }
 
-/// Windows of one size that start at every multiple of a slide.
+/// Windows that start at every multiple of a slide. Either all have one size, or those of one start end one step after the
+/// other until the largest, whose size is the slide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Aligned {
+    /// The length of the largest window.
     pub(crate) size: i64,
+    /// Between the starts of windows.
     pub(crate) slide: i64,
+    /// Between the ends of windows.
+    pub(crate) step: i64,
     pub(crate) offset: i64,
     pane: i64,
 }
@@ -60,6 +65,11 @@ impl Windows {
             Kind::Hop(hop) => {
                 Self::Aligned(Aligned::new(hop.size_millis, hop.slide_millis, hop.offset_millis)?)
             }
+            Kind::Cumulate(cumulate) => Self::Aligned(Aligned::cumulating(
+                cumulate.size_millis,
+                cumulate.step_millis,
+                cumulate.offset_millis,
+            )?),
             Kind::Attached(attached) => Self::Attached {
                 start_column: attached.start_column as usize,
                 end_column: attached.end_column as usize,
@@ -98,6 +108,7 @@ impl Windows {
     /// The start of the window that ends at `end` and holds `pane`.
     pub(crate) const fn start(&self, end: i64, pane: Pane) -> i64 {
         match self {
+            Self::Aligned(aligned) if aligned.is_cumulating() => aligned.last_start(pane.start),
             Self::Aligned(aligned) => end - aligned.size,
             Self::Attached { .. } | Self::EndOfInput => pane.start,
         }
@@ -106,23 +117,36 @@ impl Windows {
 
 impl Aligned {
     fn new(size: u64, slide: u64, offset: i64) -> Result<Self> {
-        let unsupported = |what: String| Error::new(Code::Unsupported, what);
-        let limited = |what: &str, value: u64| {
-            i64::try_from(value).ok().filter(|&value| value > 0 && value <= LIMIT).ok_or_else(|| {
-                unsupported(format!(
-                    "a window whose {what} is {value} ms; it must be at least 1 ms and below 2^59"
-                ))
-            })
-        };
         let (size, slide) = (limited("size", size)?, limited("slide", slide)?);
-        if size / slide > MAX_WINDOWS_PER_ROW {
-            return Err(unsupported(format!(
-                "a hop of {size} ms every {slide} ms puts each row into {} windows; the limit is {MAX_WINDOWS_PER_ROW}",
-                size / slide
-            )));
-        }
+        check_windows_per_row(size, slide)?;
         // Offsets that differ by a slide give the same windows.
-        Ok(Self { size, slide, offset: offset.rem_euclid(slide), pane: greatest_common_divisor(size, slide) })
+        let offset = offset.rem_euclid(slide);
+        Ok(Self { size, slide, step: slide, offset, pane: greatest_common_divisor(size, slide) })
+    }
+
+    fn cumulating(size: u64, step: u64, offset: i64) -> Result<Self> {
+        let (size, step) = (limited("size", size)?, limited("step", step)?);
+        check_windows_per_row(size, step)?;
+        if size % step != 0 {
+            let what =
+                format!("cumulating windows of {size} ms, which isn't a multiple of their step of {step} ms");
+            return Err(Error::new(Code::Unsupported, what));
+        }
+        Ok(Self { size, slide: size, step, offset: offset.rem_euclid(size), pane: step })
+    }
+
+    const fn is_cumulating(&self) -> bool {
+        self.step < self.slide
+    }
+
+    /// The window that ends `back` steps before the last one that holds `time`, as start and end; it may have ended by then.
+    pub(crate) const fn window_before_last(&self, time: i64, back: i64) -> (i64, i64) {
+        let start = self.last_start(time);
+        if self.is_cumulating() {
+            (start, start + self.size - back * self.step)
+        } else {
+            (start - back * self.slide, start - back * self.slide + self.size)
+        }
     }
 
     /// The pane of an event time within [`event_time::LIMIT`].
@@ -149,8 +173,29 @@ impl Aligned {
             return None;
         }
         let phase = self.offset + self.size;
-        Some(round_up(earliest - phase, self.slide) + phase).filter(|&end| end <= last)
+        Some(round_up(earliest - phase, self.step) + phase).filter(|&end| end <= last)
     }
+}
+
+/// A length that keeps the arithmetic within its limits.
+fn limited(what: &str, value: u64) -> Result<i64> {
+    i64::try_from(value).ok().filter(|&value| value > 0 && value <= LIMIT).ok_or_else(|| {
+        let what = format!("a window whose {what} is {value} ms; it must be at least 1 ms and below 2^59");
+        Error::new(Code::Unsupported, what)
+    })
+}
+
+fn check_windows_per_row(size: i64, step: i64) -> Result<()> {
+    if size / step <= MAX_WINDOWS_PER_ROW {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Unsupported,
+        format!(
+            "windows of {size} ms every {step} ms put each row into {} windows; the limit is {MAX_WINDOWS_PER_ROW}",
+            size / step
+        ),
+    ))
 }
 
 /// The largest multiple of `step` that is not above `value`.
@@ -196,6 +241,35 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn cumulating_panes_lie_in_the_windows_of_their_rows(
+            time in -500_i64..500, steps in 1_i64..12, step in 1_i64..20, offset in -100_i64..100, fired in -600_i64..600,
+        ) {
+            let size = steps * step;
+            let aligned = Aligned::cumulating(size as u64, step as u64, offset).expect("valid");
+            let windows = Windows::Aligned(aligned);
+            let pane = aligned.pane_of(time);
+            prop_assert!(pane.start <= time && time < pane.end);
+            // All windows with a start at or before the time and an end after it.
+            let windows_of = |time: i64| -> Vec<(i64, i64)> {
+                let starts = (time - size + 1..=time).filter(|start| (start - offset).rem_euclid(size) == 0);
+                starts
+                    .flat_map(|start| (1..=steps).map(move |number| (start, start + number * step)))
+                    .filter(|(_, end)| *end > time)
+                    .collect()
+            };
+            let expected = windows_of(time);
+            prop_assert_eq!(windows.last_end(pane), expected.last().map(|(_, end)| *end));
+            let next = expected.iter().copied().find(|(_, end)| end - 1 > fired);
+            prop_assert_eq!(windows.next_end(pane, fired), next.map(|(_, end)| end));
+            if let Some((start, end)) = next {
+                prop_assert_eq!(windows.start(end, pane), start);
+            }
+            for other in pane.start..pane.end {
+                prop_assert_eq!(&windows_of(other), &expected);
+            }
+        }
+
         #[test]
         fn panes_lie_in_the_windows_of_their_rows(
             time in -500_i64..500, size in 1_i64..60, slide in 1_i64..60, offset in -100_i64..100, fired in -600_i64..600,

@@ -269,7 +269,7 @@ pub struct Query {
     pub position: Position,
 }
 
-/// A call of `TUMBLE` or `HOP` in a FROM clause.
+/// A call of `TUMBLE`, `HOP` or `CUMULATE` in a FROM clause.
 #[derive(Clone, Debug)]
 pub struct WindowCall {
     /// The one-part name that stands for it in the tree; unique in the text, and no name that a user can have meant.
@@ -312,6 +312,15 @@ pub enum WindowKind {
         /// What they are shifted by against the epoch.
         offset_millis: i64,
     },
+    /// Windows that begin together and end one step after the other.
+    Cumulate {
+        /// The distance of their ends.
+        step_millis: u64,
+        /// The length of the largest.
+        size_millis: u64,
+        /// What they are shifted by against the epoch.
+        offset_millis: i64,
+    },
 }
 
 impl WindowKind {
@@ -321,6 +330,7 @@ impl WindowKind {
         match self {
             Self::Tumble { .. } => "TUMBLE",
             Self::Hop { .. } => "HOP",
+            Self::Cumulate { .. } => "CUMULATE",
         }
     }
 }

@@ -69,17 +69,15 @@ impl WindowTableFunction {
     /// The rows that have a window number `back` from their last, with that window.
     fn repetition(&self, pending: &Pending, back: i64) -> Result<Batch> {
         let records = pending.batch.records();
-        let Aligned { size, slide, .. } = self.windows;
-        let starts: Vec<i64> =
-            pending.times.iter().map(|&time| self.windows.last_start(time) - back * slide).collect();
+        let Aligned { size, slide, step, .. } = self.windows;
+        let (starts, ends): (Vec<i64>, Vec<i64>) =
+            pending.times.iter().map(|&time| self.windows.window_before_last(time, back)).unzip();
         let field = |from_last: usize| self.output.field(self.output.fields().len() - from_last).data_type();
-        let ends = starts.iter().map(|start| start + size).collect();
-        let times = starts.iter().map(|start| start + size - 1).collect();
-        // Only where size isn't a multiple of slide do rows differ in how many windows they have.
-        let uneven = (back + 1) * slide > size;
+        let times = ends.iter().map(|end| end - 1).collect();
+        // Rows differ in how many windows they have where a hop's size isn't a multiple of its slide, and where windows cumulate.
+        let uneven = step < slide || (back + 1) * slide > size;
         let mask: Option<BooleanArray> = uneven.then(|| {
-            let held: Vec<bool> =
-                pending.times.iter().zip(&starts).map(|(time, start)| *time < start + size).collect();
+            let held: Vec<bool> = pending.times.iter().zip(&ends).map(|(time, end)| time < end).collect();
             held.into()
         });
         let mut columns = records.columns().to_vec();
@@ -109,7 +107,7 @@ impl Operator for WindowTableFunction {
 
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
         let Some(mut pending) = self.pending.take() else { return Ok(Progress::Done) };
-        while pending.next * self.windows.slide < self.windows.size {
+        while pending.next * self.windows.step < self.windows.size {
             if !out.has_room() {
                 self.pending = Some(pending);
                 return Ok(Progress::NeedRoom);

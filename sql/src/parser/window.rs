@@ -1,6 +1,6 @@
 //! Window table functions: out of the tree, into [`WindowCall`]s.
 //!
-//! `TUMBLE` and `HOP` in a FROM clause become the name of a placeholder table. Invariant: afterwards no window table function
+//! `TUMBLE`, `HOP` and `CUMULATE` in a FROM clause become the name of a placeholder table. Invariant: afterwards no window table function
 //! is left anywhere in the tree; one in a place where it means nothing is refused here, with its place.
 
 use std::ops::ControlFlow;
@@ -34,7 +34,7 @@ impl Placeholders {
 /// Whether a name looks like a placeholder; users' names must not.
 pub(super) fn is_placeholder(name: &str) -> bool {
     name.split_once(PLACEHOLDER_MARK).is_some_and(|(function, number)| {
-        matches!(function, "TUMBLE" | "HOP")
+        matches!(function, "TUMBLE" | "HOP" | "CUMULATE")
             && !number.is_empty()
             && number.bytes().all(|byte| byte.is_ascii_digit())
     })
@@ -116,6 +116,7 @@ impl WindowFunction {
     const fn usage(self) -> &'static str {
         match self {
             Self::Hop => "HOP(TABLE t, DESCRIPTOR(time), slide, size [, offset])",
+            Self::Cumulate => "CUMULATE(TABLE t, DESCRIPTOR(time), step, size [, offset])",
             _ => "TUMBLE(TABLE t, DESCRIPTOR(time), size [, offset])",
         }
     }
@@ -236,8 +237,8 @@ fn window_call(
     position: Position,
     placeholder: String,
 ) -> SqlResult<WindowCall> {
-    if matches!(function, WindowFunction::Cumulate | WindowFunction::Session) {
-        let message = format!("{} windows are not supported yet; TUMBLE and HOP are", function.name());
+    if function == WindowFunction::Session {
+        let message = "SESSION windows are not supported yet; TUMBLE, HOP and CUMULATE are";
         return Err(SqlError::unsupported(position, message));
     }
     let slots = assign(function, arguments)?;
@@ -259,6 +260,16 @@ fn window_call(
                 return Err(at_expr(size, message));
             }
             WindowKind::Hop { slide_millis, size_millis, offset_millis: offset_of(offset.as_ref())? }
+        }
+        (WindowFunction::Cumulate, [Some(step), Some(size), offset]) => {
+            let (step_millis, size_millis) = (length(step, "STEP")?, length(size, "SIZE")?);
+            if size_millis % step_millis != 0 {
+                let message = format!(
+                    "CUMULATE needs a size that is a multiple of its step, and {size_millis} ms isn't one of {step_millis} ms"
+                );
+                return Err(at_expr(size, message));
+            }
+            WindowKind::Cumulate { step_millis, size_millis, offset_millis: offset_of(offset.as_ref())? }
         }
         _ => return Err(missing(function)),
     };

@@ -172,7 +172,7 @@ fn unwindowed(
 }
 
 fn unbounded_reason(groups: &[Group], calls: &[Call]) -> String {
-    let remedy = "group by window_start, window_end of TUMBLE or HOP, or read a bounded source";
+    let remedy = "group by window_start, window_end of TUMBLE, HOP or CUMULATE, or read a bounded source";
     let has = |wanted: fn(&Role) -> bool| groups.iter().any(|group| wanted(&group.role));
     let start = has(|role| matches!(role, Role::WindowStart(_)));
     let end = has(|role| matches!(role, Role::WindowEnd(_)));

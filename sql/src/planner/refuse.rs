@@ -127,9 +127,10 @@ impl Refusal {
             TableFactor::Table { args: None, version: None, .. } => ControlFlow::Continue(()),
             TableFactor::Table { version: Some(_), .. } => self
                 .refuse(factor, "FOR SYSTEM_TIME AS OF isn't supported yet: it is part of a temporal join"),
-            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => {
-                self.refuse(name, format!("there is no table function {name}: Weir has TUMBLE and HOP"))
-            }
+            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => self.refuse(
+                name,
+                format!("there is no table function {name}: Weir has TUMBLE, HOP and CUMULATE"),
+            ),
             TableFactor::Derived { lateral: false, .. } => ControlFlow::Continue(()),
             TableFactor::Derived { .. } => self.refuse(factor, "LATERAL isn't supported yet: it is a join"),
             TableFactor::NestedJoin { table_with_joins, .. } => {
@@ -145,7 +146,7 @@ impl Refusal {
     fn function(&self, function: &Function) -> Verdict {
         if function.over.is_some() {
             let reason = format!(
-                "{} OVER isn't supported yet: GROUP BY window_start, window_end of TUMBLE or HOP aggregates by time",
+                "{} OVER isn't supported yet: GROUP BY window_start, window_end of TUMBLE, HOP or CUMULATE aggregates by time",
                 function.name
             );
             return self.refuse(&function.name, reason);

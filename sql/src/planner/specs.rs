@@ -123,6 +123,9 @@ fn message_of(window: WindowKind) -> proto::Window {
         WindowKind::Hop { slide_millis, size_millis, offset_millis } => {
             WindowMessage::Hop(proto::window::Hop { slide_millis, size_millis, offset_millis })
         }
+        WindowKind::Cumulate { step_millis, size_millis, offset_millis } => {
+            WindowMessage::Cumulate(proto::window::Cumulate { step_millis, size_millis, offset_millis })
+        }
     };
     proto::Window { kind: Some(kind) }
 }

@@ -127,6 +127,10 @@ impl fmt::Display for WindowText {
                 write!(f, "HOP(slide=[{slide_millis} ms], size=[{size_millis} ms]")?;
                 offset_millis
             }
+            WindowKind::Cumulate { step_millis, size_millis, offset_millis } => {
+                write!(f, "CUMULATE(max_size=[{size_millis} ms], step=[{step_millis} ms]")?;
+                offset_millis
+            }
         };
         match offset_millis {
             0 => f.write_str(")"),

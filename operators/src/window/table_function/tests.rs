@@ -91,6 +91,30 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn rows_are_repeated_for_each_step_that_is_left(
+        times in proptest::collection::vec(-100..100_i64, 1..50),
+        step in 1..20_u64, steps in 1..8_u64, offset in -30..30_i64,
+    ) {
+        let cumulate = window::Cumulate { step_millis: step, size_millis: step * steps, offset_millis: offset };
+        let function = try_function(window::Kind::Cumulate(cumulate));
+        let mut found = run(function.unwrap().as_mut(), batch(times.clone()));
+        let (step, size) = (step as i64, (step * steps) as i64);
+        let mut expected: Vec<_> = (0..)
+            .zip(times)
+            .flat_map(|(id, time)| {
+                let start = (time - offset).div_euclid(size) * size + offset;
+                let ends = (1..=size / step).map(move |number| start + number * step);
+                ends.filter(move |end| time < *end).map(move |end| (id, start, end, end - 1))
+            })
+            .collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        prop_assert_eq!(found, expected);
+    }
+}
+
 #[test]
 fn a_tumbling_window_copies_no_column() {
     let tumble = window::Kind::Tumble(window::Tumble { size_millis: 10, offset_millis: 0 });

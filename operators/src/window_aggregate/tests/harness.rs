@@ -98,6 +98,11 @@ pub(super) fn hop(slide: u64, size: u64, offset: i64) -> Window {
     Window { kind: Some(window::Kind::Hop(hop)) }
 }
 
+pub(super) fn cumulate(step: u64, size: u64, offset: i64) -> Window {
+    let cumulate = window::Cumulate { step_millis: step, size_millis: size, offset_millis: offset };
+    Window { kind: Some(window::Kind::Cumulate(cumulate)) }
+}
+
 pub(super) fn end_of_input() -> Window {
     Window { kind: Some(window::Kind::EndOfInput(window::EndOfInput {})) }
 }

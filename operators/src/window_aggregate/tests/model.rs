@@ -39,6 +39,14 @@ impl Model {
                 (tumble.size_millis as i64, tumble.size_millis as i64, tumble.offset_millis)
             }
             Kind::Hop(hop) => (hop.size_millis as i64, hop.slide_millis as i64, hop.offset_millis),
+            Kind::Cumulate(cumulate) => {
+                let (size, step) = (cumulate.size_millis as i64, cumulate.step_millis as i64);
+                let start = (time - cumulate.offset_millis).div_euclid(size) * size + cumulate.offset_millis;
+                return (1..=size / step)
+                    .map(|number| start + number * step)
+                    .filter(|end| time < *end)
+                    .collect();
+            }
             other => panic!("{other:?}"),
         };
         (time - size + 1..=time)
@@ -47,10 +55,14 @@ impl Model {
             .collect()
     }
 
-    fn size(&self) -> i64 {
+    fn start(&self, end: i64) -> i64 {
         match self.spec.window.as_ref().unwrap().kind.as_ref().unwrap() {
-            Kind::Tumble(tumble) => tumble.size_millis as i64,
-            Kind::Hop(hop) => hop.size_millis as i64,
+            Kind::Tumble(tumble) => end - tumble.size_millis as i64,
+            Kind::Hop(hop) => end - hop.size_millis as i64,
+            Kind::Cumulate(cumulate) => {
+                let (size, offset) = (cumulate.size_millis as i64, cumulate.offset_millis);
+                (end - 1 - offset).div_euclid(size) * size + offset
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -105,7 +117,7 @@ impl Model {
         let mut cells: Vec<String> =
             if self.spec.key_columns.is_empty() { Vec::new() } else { vec![key.to_owned()] };
         cells.extend(self.spec.aggregates.iter().map(|call| aggregate(call, rows)));
-        for time in [end - self.size(), end, end - 1] {
+        for time in [self.start(end), end, end - 1] {
             cells.push(array_value_to_string(&TimestampMillisecondArray::from(vec![time]), 0).unwrap());
         }
         cells.join(" | ")

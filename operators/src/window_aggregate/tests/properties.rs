@@ -7,7 +7,8 @@ use weir_proto::v1::window_aggregate_spec::Phase;
 use weir_proto::v1::{AggregateCall, LateColumn, Window, WindowAggregateSpec};
 
 use super::harness::{
-    FLAG, Instance, MAX_PARALLELISM, Row, TEXT, VALUE, batch_of, call, hop, route, spec, texts, tumble,
+    FLAG, Instance, MAX_PARALLELISM, Row, TEXT, VALUE, batch_of, call, cumulate, hop, route, spec, texts,
+    tumble,
 };
 use super::model::Model;
 
@@ -60,6 +61,11 @@ pub(super) fn any_window() -> impl Strategy<Value = Window> {
             offset
         )),
         (1..20_u64, 1..30_u64, -40..40_i64).prop_map(|(slide, size, offset)| hop(slide, size, offset)),
+        (1..15_u64, 1..6_u64, -40..40_i64).prop_map(|(step, steps, offset)| cumulate(
+            step,
+            step * steps,
+            offset
+        )),
     ]
 }
 

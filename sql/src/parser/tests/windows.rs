@@ -80,9 +80,9 @@ fn every_place() {
         .windows
         .iter()
         .map(|window| match window.kind {
-            WindowKind::Tumble { size_millis, .. } | WindowKind::Hop { size_millis, .. } => {
-                size_millis / 1000
-            }
+            WindowKind::Tumble { size_millis, .. }
+            | WindowKind::Hop { size_millis, .. }
+            | WindowKind::Cumulate { size_millis, .. } => size_millis / 1000,
         })
         .collect();
     assert_eq!(sizes.len(), 6);
@@ -113,12 +113,13 @@ fn what_is_wrong_is_refused_in_its_place() {
     let usage = "TUMBLE(TABLE t, DESCRIPTOR(time), size [, offset])";
     let cases = [
         (
-            "CUMULATE(TABLE t, DESCRIPTOR(a), INTERVAL '1' SECOND, INTERVAL '2' SECOND)",
-            "1:15 CUMULATE windows are not supported yet; TUMBLE and HOP are".to_owned(),
+            "CUMULATE(TABLE t, DESCRIPTOR(a), INTERVAL '2' SECOND, INTERVAL '5' SECOND)",
+            "1:78 CUMULATE needs a size that is a multiple of its step, and 5000 ms isn't one of 2000 ms"
+                .to_owned(),
         ),
         (
             "TABLE(SESSION(TABLE t, DESCRIPTOR(a), INTERVAL '1' SECOND))",
-            "1:21 SESSION windows are not supported yet; TUMBLE and HOP are".to_owned(),
+            "1:21 SESSION windows are not supported yet; TUMBLE, HOP and CUMULATE are".to_owned(),
         ),
         (
             "SESSION(TABLE t PARTITION BY a, DESCRIPTOR(a), INTERVAL '1' SECOND)",

@@ -32,7 +32,7 @@ fn check_text(text: &str, code: Code, place: &str, words: &[&str]) {
 
 #[test]
 fn what_has_no_end_is_refused_with_the_reason() {
-    let remedy = "group by window_start, window_end of TUMBLE or HOP, or read a bounded source";
+    let remedy = "group by window_start, window_end of TUMBLE, HOP or CUMULATE, or read a bounded source";
     check(
         "SELECT COUNT(*) FROM bids GROUP BY auction",
         Code::SqlUnbounded,
@@ -64,7 +64,7 @@ fn what_comes_later_is_refused_at_its_place() {
         "SELECT SUM(price) OVER (PARTITION BY auction ORDER BY ts) FROM bids",
         Code::Unsupported,
         "1:8",
-        &["SUM OVER", "TUMBLE or HOP"],
+        &["SUM OVER", "TUMBLE, HOP or CUMULATE"],
     );
     check("SELECT auction FROM bids EXCEPT SELECT price FROM bids", Code::Unsupported, "1:33", &["EXCEPT"]);
     check(

@@ -215,3 +215,16 @@ fn bounded_input_groups_without_a_window() {
     let graph = plan(&text("auction BIGINT", "SELECT auction FROM ended UNION SELECT price FROM ended"));
     assert_eq!(windows(&graph)[0], (Phase::Local, end));
 }
+
+#[test]
+fn windows_that_cumulate_have_two_phases_too() {
+    let graph = plan(&text(
+        "a BIGINT, s TIMESTAMP(3), e TIMESTAMP(3)",
+        "SELECT COUNT(*), window_start, window_end FROM TABLE(CUMULATE(DATA => TABLE bids, TIMECOL => DESCRIPTOR(ts),
+           STEP => INTERVAL '10' SECOND, SIZE => INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, auction",
+    ));
+    let cumulate = window::Cumulate { step_millis: 10_000, size_millis: 60_000, offset_millis: 0 };
+    let cumulate = WindowKind::Cumulate(cumulate);
+    assert_eq!(windows(&graph), [(Phase::Local, cumulate), (Phase::Global, cumulate)]);
+    assert!(names(&graph).iter().any(|name| name.contains("CUMULATE(max_size=[60000 ms], step=[10000 ms])")));
+}
