@@ -2,7 +2,8 @@
 //!
 //! Owns: identifiers, batches and stream elements, event time and watermarks, key encoding and key groups, the job graph, the
 //! traits of operators, sources, sinks, state and connectors, typed configuration, errors. Does not own: any implementation of
-//! an operator or a connector, SQL, sockets, or scheduling. Everything here is pure: no clock, no I/O.
+//! an operator or a connector, SQL, sockets, or scheduling. Everything here is pure, without clock and I/O, but for [`storage`],
+//! which hands out the clients of object stores.
 //!
 //! Read next: [`element`] for what flows, [`operator`] for what computes, [`graph`] for what is planned.
 
@@ -23,6 +24,7 @@ pub mod side_output;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod storage;
 pub mod watermark;
 
 pub use batch::Batch;

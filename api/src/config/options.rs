@@ -59,6 +59,13 @@ fn check_positive(text: &str) -> Result<(), String> {
     }
 }
 
+fn check_part_size(text: &str) -> Result<(), String> {
+    match ByteSize::parse(text)?.0 {
+        size if (5 << 20..=1 << 30).contains(&size) => Ok(()),
+        _ => Err("a size from 5 mb to 1 gb belongs here".to_owned()),
+    }
+}
+
 fn check_one_of(allowed: &'static [&'static str], text: &str) -> Result<(), String> {
     if allowed.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
         return Ok(());
@@ -124,6 +131,7 @@ pub(super) fn find(key: &str) -> Option<&'static Description> {
         "jobmanager.bind-host" => "rest.bind-address",
         "execution.buffer-timeout" => "execution.buffer-timeout.interval",
         "restart-strategy" => "restart-strategy.type",
+        "s3.path.style.access" => "s3.path-style-access",
         other => other,
     };
     ALL.iter().find(|option| option.key == key)
@@ -218,6 +226,20 @@ options! {
     "Buffers that the channels of an input gate share."
     MAX_RECORD_SIZE: ByteSize = "taskmanager.network.max-record-size", "16 mb", Process;
     "The largest single record that can pass between tasks."
+    S3_ENDPOINT: String = "s3.endpoint", "", Process;
+    "The address of the S3 service, such as `http://localhost:9000`; without it, that of AWS in the region. `http://` is taken at its word: no encryption."
+    S3_REGION: String = "s3.region", "", Process;
+    "The region of the buckets; without it, `AWS_REGION` of the environment, else us-east-1."
+    S3_PATH_STYLE: bool = "s3.path-style-access", "false", Process;
+    "Whether the bucket stands in the path of a request instead of its host; most services other than AWS want it."
+    S3_ACCESS_KEY: String = "s3.access-key", "", Process;
+    "The access key. Without it, AWS's chain: the environment, a web identity, the container's or the machine's role. Credentials never travel with a job: each process has its own."
+    S3_SECRET_KEY: String = "s3.secret-key", "", Process;
+    "The secret of the access key."
+    S3_MIN_PART: ByteSize = "s3.upload.min.part.size", "8 mb", Process, check check_part_size;
+    "An object is uploaded in parts of this size, from 5 mb to 1 gb; a writer holds one or a few of them in memory."
+    S3_UPLOADS: u32 = "s3.upload.max.concurrent.uploads", "2", Process, check check_positive;
+    "How many parts of an object are uploaded at once."
     METRICS_PORT: PortRange = "metrics.reporter.prom.port", "9249-9260", Process;
     "The port of the TaskManager's Prometheus endpoint `/metrics`, or a range of which the first free one is taken; 0: any free one. The JobManager serves it on its REST port."
     METRICS_PREFIX: String = "metrics.prefix", "weir", Process, check |text| check_one_of(&["weir", "flink"], text);
