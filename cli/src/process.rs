@@ -41,7 +41,8 @@ pub fn taskmanager(arguments: &ProcessArgs) -> Result<()> {
     let configuration = configuration::load(&arguments.config)?;
     let options = taskmanager_options(&configuration, arguments.insecure)?;
     runtime()?.block_on(async {
-        let mut taskmanager = TaskManager::start(options, registry(), Arc::new(SystemClock::new())).await?;
+        let mut taskmanager =
+            TaskManager::start(options, registry(&configuration), Arc::new(SystemClock::new())).await?;
         output::line(&format!("Data: {}", taskmanager.data_address()))?;
         if let Some(address) = taskmanager.metrics_address() {
             output::line(&format!("Metrics: http://{address}/metrics"))?;
@@ -112,7 +113,8 @@ impl Cluster {
         options.slots = slots.unwrap_or(options.slots);
         // Everything but REST is for this process alone.
         options.bind_host = std::net::Ipv4Addr::LOCALHOST.into();
-        let taskmanager = TaskManager::start(options, registry(), Arc::new(SystemClock::new())).await?;
+        let taskmanager =
+            TaskManager::start(options, registry(&configuration), Arc::new(SystemClock::new())).await?;
         Ok(Self { jobmanager, taskmanager })
     }
 
@@ -123,7 +125,8 @@ impl Cluster {
 }
 
 async fn start_jobmanager(options: weir_jobmanager::Options) -> Result<weir_jobmanager::Handle> {
-    JobManager::start(options, registry(), Arc::new(SystemClock::new())).await
+    let registry = registry(&options.configuration);
+    JobManager::start(options, registry, Arc::new(SystemClock::new())).await
 }
 
 fn taskmanager_options(configuration: &Configuration, insecure: bool) -> Result<weir_taskmanager::Options> {
@@ -141,8 +144,8 @@ fn taskmanager_options(configuration: &Configuration, insecure: bool) -> Result<
     Ok(options)
 }
 
-fn registry() -> ConnectorRegistry {
-    weir_connectors::registry()
+fn registry(configuration: &Configuration) -> ConnectorRegistry {
+    weir_connectors::registry(configuration)
 }
 
 fn print_addresses(jobmanager: &weir_jobmanager::Handle) -> Result<()> {

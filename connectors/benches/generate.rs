@@ -170,7 +170,7 @@ fn file_source(path: &str, schema: &Schema) -> Arc<dyn Source> {
         schema: weir_api::schema::encode(schema),
         ..TableSpec::default()
     };
-    weir_connectors::registry().source(&table).expect("a source")
+    weir_connectors::registry(&Default::default()).source(&table).expect("a source")
 }
 
 /// The source `filesystem` over one file, read to its end as a slot does.

@@ -28,6 +28,7 @@ use weir_api::connector::{Connector, OptionDescription};
 use weir_api::error::Result;
 use weir_api::sink::Sink;
 use weir_api::source::Source;
+use weir_api::storage::FileSystems;
 use weir_proto::v1::TableSpec;
 
 use crate::formats::format::{self, RecordFormat};
@@ -99,7 +100,17 @@ impl Format {
 }
 
 /// The connector `filesystem`.
-pub struct FileSystem;
+pub struct FileSystem {
+    file_systems: FileSystems,
+}
+
+impl FileSystem {
+    /// The connector, for the file systems that its process reaches.
+    #[must_use]
+    pub const fn new(file_systems: FileSystems) -> Self {
+        Self { file_systems }
+    }
+}
 
 impl Connector for FileSystem {
     fn identifier(&self) -> &'static str {
@@ -111,10 +122,10 @@ impl Connector for FileSystem {
     }
 
     fn source(&self, table: &TableSpec) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(source::FileSource::new(&Options::new(table, OPTIONS))?))
+        Ok(Arc::new(source::FileSource::new(&Options::new(table, OPTIONS), &self.file_systems)?))
     }
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(sink::FileSink::new(&Options::new(table, OPTIONS))?))
+        Ok(Arc::new(sink::FileSink::new(&Options::new(table, OPTIONS), &self.file_systems)?))
     }
 }

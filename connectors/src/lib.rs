@@ -24,15 +24,17 @@ pub mod types;
 #[cfg(test)]
 mod testing;
 
+use weir_api::config::Configuration;
 use weir_api::connector::ConnectorRegistry;
+use weir_api::storage::FileSystems;
 
-/// All connectors of this crate.
+/// All connectors of this crate, with what the configuration of their process says of object stores.
 #[must_use]
-pub fn registry() -> ConnectorRegistry {
+pub fn registry(configuration: &Configuration) -> ConnectorRegistry {
     ConnectorRegistry::default()
         .with(nexmark::Nexmark)
         .with(datagen::DataGen)
-        .with(filesystem::FileSystem)
+        .with(filesystem::FileSystem::new(FileSystems::new(configuration)))
         .with(print::Print)
         .with(blackhole::Blackhole)
 }

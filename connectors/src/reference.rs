@@ -1,5 +1,6 @@
 //! The reference page of all connectors and their options, made from their own descriptions.
 
+use weir_api::config::Configuration;
 use weir_api::connector::{OptionDescription, PLANNER_OPTIONS};
 
 use crate::registry;
@@ -15,7 +16,7 @@ pub fn reference() -> String {
          when the job has finished; until then it stands in a hidden folder of the job's attempt, which a restart or a cancel \
          removes.\n",
     );
-    for connector in registry().iter() {
+    for connector in registry(&Configuration::default()).iter() {
         page.push_str(&format!("\n## `{}`\n\n", connector.identifier()));
         table(&mut page, connector.options());
     }

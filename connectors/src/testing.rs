@@ -12,6 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use tokio::runtime::{Handle, Runtime};
 use weir_api::Batch;
 use weir_api::clock::Clock;
+use weir_api::config::Configuration;
 use weir_api::error::Result;
 use weir_api::id::{Attempt, JobId};
 use weir_api::metrics::OperatorMetrics;
@@ -54,13 +55,13 @@ pub fn table(connector: &str, schema: &Schema, options: &[(&str, &str)]) -> Tabl
 
 /// The table as a source, its options checked as the planner does.
 pub fn source(table: &TableSpec) -> Result<Arc<dyn Source>> {
-    let registry = crate::registry();
+    let registry = crate::registry(&Configuration::default());
     registry.check_options(table)?;
     registry.source(table)
 }
 
 pub fn sink(table: &TableSpec) -> Result<Arc<dyn Sink>> {
-    let registry = crate::registry();
+    let registry = crate::registry(&Configuration::default());
     registry.check_options(table)?;
     registry.sink(table)
 }

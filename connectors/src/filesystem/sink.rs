@@ -10,6 +10,8 @@ use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
 use weir_api::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
 
+use weir_api::storage::FileSystems;
+
 use super::commit::FileCommitter;
 use super::parts::{Encoding, Names, Parts};
 use super::{Format, layout, listing};
@@ -28,7 +30,7 @@ pub struct FileSink {
 
 impl FileSink {
     /// From the options of a table.
-    pub fn new(options: &Options<'_>) -> Result<Self> {
+    pub fn new(options: &Options<'_>, _file_systems: &FileSystems) -> Result<Self> {
         let table = options.table();
         types::refuse_partitions(table)?;
         let format = Format::of(options)?;

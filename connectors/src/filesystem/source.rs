@@ -11,6 +11,7 @@ use regex::Regex;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
+use weir_api::storage::FileSystems;
 use weir_proto::v1::Split;
 
 use super::Format;
@@ -42,7 +43,7 @@ pub struct FileSource {
 
 impl FileSource {
     /// From the options of a table.
-    pub fn new(options: &Options<'_>) -> Result<Self> {
+    pub fn new(options: &Options<'_>, _file_systems: &FileSystems) -> Result<Self> {
         let table = options.table();
         types::refuse_partitions(table)?;
         let format = Format::of(options)?;
