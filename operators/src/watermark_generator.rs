@@ -1,7 +1,9 @@
 //! A source's watermarks, from its table's watermark expression.
 //!
 //! Each split has the largest value seen in it; the output is the smallest of the splits that count. A split that has ended
-//! doesn't count, nor one that is idle, nor one whose turn has not come. Invariant: the output never goes back. Pure: time comes in as a parameter.
+//! doesn't count, nor one that is idle, nor one whose turn has not come. A source that may still get splits is idle while it has
+//! none to read. Invariant: the output never goes back, though a split that comes later starts from the beginning of time. Pure:
+//! time comes in as a parameter.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -20,6 +22,8 @@ pub struct WatermarkGenerator {
     column: String,
     idle_timeout_millis: i64,
     splits: Vec<Split>,
+    /// More splits may come.
+    grows: bool,
     output: Watermark,
     idle: bool,
 }
@@ -80,6 +84,7 @@ impl WatermarkGenerator {
             column: spec.column.clone(),
             idle_timeout_millis: i64::try_from(spec.idle_timeout_millis).unwrap_or(i64::MAX),
             splits: vec![split; splits],
+            grows: false,
             output: Watermark::MIN,
             idle: false,
         })
@@ -88,12 +93,32 @@ impl WatermarkGenerator {
     /// Those splits that go on where another one has ended count from their first record on.
     #[must_use]
     pub fn with_continuations(mut self, continues: impl Fn(usize) -> bool) -> Self {
-        for (position, split) in self.splits.iter_mut().enumerate() {
+        self.wait_from(0, continues);
+        self
+    }
+
+    /// Whether more splits may come, by [`WatermarkGenerator::add_splits`]: while there is none to read, the source is idle
+    /// instead of holding back those who have some.
+    #[must_use]
+    pub fn with_growth(mut self, grows: bool) -> Self {
+        self.grows = grows;
+        self
+    }
+
+    /// So many more splits have come; their positions go on where the others end.
+    pub fn add_splits(&mut self, splits: usize, now_millis: i64, continues: impl Fn(usize) -> bool) {
+        let split = Split { watermark: Watermark::MIN, last_record_millis: now_millis, state: State::Active };
+        let first = self.splits.len();
+        self.splits.resize(first + splits, split);
+        self.wait_from(first, continues);
+    }
+
+    fn wait_from(&mut self, first: usize, continues: impl Fn(usize) -> bool) {
+        for (position, split) in self.splits.iter_mut().enumerate().skip(first) {
             if continues(position) {
                 split.state = State::Waiting;
             }
         }
-        self
     }
 
     /// Records of one split have come.
@@ -123,12 +148,13 @@ impl WatermarkGenerator {
     /// What has changed since the last call.
     ///
     /// While every split is idle or has ended the watermark stays; when all have ended there is nothing more to say, as the end
-    /// of the input says it.
+    /// of the input says it, unless more may come: then the source is idle.
     pub fn poll(&mut self, now_millis: i64) -> WatermarkChange {
         self.mark_idle(now_millis);
         let active = self.splits.iter().filter(|split| split.state == State::Active);
         let least = active.map(|split| split.watermark).min();
-        let idle = least.is_none() && self.splits.iter().any(|split| split.state == State::Idle);
+        let any = |state: State| self.splits.iter().any(|split| split.state == state);
+        let idle = least.is_none() && (any(State::Idle) || (self.grows && !any(State::Waiting)));
         let mut change = WatermarkChange::default();
         if idle != self.idle {
             self.idle = idle;

@@ -27,8 +27,9 @@ use crate::session::{Backoff, Machine, Session};
 use crate::slot::Slot;
 use crate::task::Environment;
 
-/// How many commands of the JobManager may wait to be obeyed.
-const COMMANDS: usize = 256;
+/// How many commands of the JobManager may wait to be obeyed: as many as it queues for one TaskManager, splits for each of its
+/// tasks among them.
+const COMMANDS: usize = 1024;
 /// How many threads of the I/O runtime may block in file systems at once.
 const BLOCKING_THREADS: usize = 16;
 /// How long cancelled tasks may take to end when the TaskManager stops.

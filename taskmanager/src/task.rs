@@ -10,6 +10,7 @@ mod chain;
 mod driver;
 mod head;
 mod inlet;
+mod mailbox;
 mod metrics;
 mod reader;
 mod tail;
@@ -23,6 +24,7 @@ use weir_api::{Error, Result};
 use weir_proto::v1::TaskState;
 
 pub(crate) use build::{Blueprint, Environment};
+pub(crate) use mailbox::Mailbox;
 pub(crate) use metrics::TaskMetrics;
 
 use crate::deploy::Reports;

@@ -52,6 +52,44 @@ fn the_slowest_split_counts_and_nulls_and_old_records_do_not() {
     assert_eq!(generator.next_timeout(), None);
 }
 
+const IDLE: WatermarkChange = WatermarkChange { watermark: None, idle: Some(true) };
+const ACTIVE: WatermarkChange = WatermarkChange { watermark: None, idle: Some(false) };
+
+#[test]
+fn a_source_that_grows_is_idle_while_it_has_no_split_to_read() {
+    assert_eq!(generator(0, 0).poll(0), WatermarkChange::default(), "it will end");
+    let mut generator = generator(0, 0).with_growth(true);
+    assert_eq!(generator.poll(0), IDLE, "at once");
+    generator.add_splits(1, 0, |_| false);
+    assert_eq!(generator.poll(0), ACTIVE, "the new split has no record yet");
+    generator.on_records(0, &records(&[Some(5)]), 0).unwrap();
+    assert_eq!(generator.poll(0), advanced(5));
+    // Another one begins before the first has ended: the output stays where it is until it has caught up.
+    generator.add_splits(2, 0, |split| split == 2);
+    assert_eq!(generator.poll(0), WatermarkChange::default());
+    generator.on_records(0, &records(&[Some(9)]), 0).unwrap();
+    assert_eq!(generator.poll(0), WatermarkChange::default(), "split 1 holds back");
+    generator.on_records(1, &records(&[Some(3)]), 0).unwrap();
+    assert_eq!(generator.poll(0), WatermarkChange::default(), "and never goes back");
+    generator.on_finished(1).unwrap();
+    assert_eq!(generator.poll(0), advanced(9), "split 2 waits for its turn");
+    generator.on_finished(0).unwrap();
+    assert_eq!(generator.poll(0), WatermarkChange::default(), "its turn has come");
+    generator.on_records(2, &records(&[Some(10)]), 0).unwrap();
+    generator.on_finished(2).unwrap();
+    assert_eq!(generator.poll(0), IDLE, "all have ended, more may come");
+}
+
+#[test]
+fn a_split_that_comes_later_becomes_idle_in_its_time() {
+    let mut generator = generator(0, TIMEOUT).with_growth(true);
+    generator.poll(0);
+    generator.add_splits(1, 50, |_| false);
+    assert_eq!(generator.next_timeout(), Some(50 + TIMEOUT));
+    assert_eq!(generator.poll(50), ACTIVE);
+    assert_eq!(generator.poll(50 + TIMEOUT), IDLE);
+}
+
 #[test]
 fn splits_that_continue_others_count_from_their_first_record() {
     let mut generator = generator(3, 0).with_continuations(|split| split > 0);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use weir_api::error::Code;
 use weir_api::id::{Attempt, ExecutionId, JobId, TaskManagerId};
 use weir_api::{Error, Result};
-use weir_proto::v1::{DeployTasks, TaskState};
+use weir_proto::v1::{DeployTasks, Split, TaskState};
 
 use super::plan::{Plan, Subtask, meant_for};
 use super::reports::Reports;
@@ -20,7 +20,7 @@ use super::running::Running;
 use crate::metrics::Labels;
 use crate::network::Network;
 use crate::slot::{Ended, Launch, Slot, payload_text};
-use crate::task::{Blueprint, Environment, TaskMetrics};
+use crate::task::{Blueprint, Environment, Mailbox, TaskMetrics};
 
 /// What the executor is told.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Deploy(JobId, Attempt, Box<DeployTasks>),
     /// Cancel the job's tasks of attempts up to this one.
     Cancel(JobId, Attempt),
+    /// Hand splits, which follow the first so many, to a task.
+    AddSplits(ExecutionId, usize, Vec<Split>),
     /// Cancel everything and say so when nothing runs any more.
     Drain,
 }
@@ -57,6 +59,10 @@ impl Executor {
                     tracing::info!(%job, %attempt, "cancelling");
                     self.running.cancel(job, attempt);
                     self.network.release(job, attempt);
+                }
+                Command::AddSplits(task, first, splits) => {
+                    tracing::info!(%task, count = splits.len(), "more splits");
+                    self.running.add_splits(task, first, splits);
                 }
                 Command::Drain => {
                     self.drain().await;
@@ -124,10 +130,11 @@ impl Executor {
         let operators =
             plan.graph.vertices().get(subtask.vertex.0 as usize).map_or(0, |vertex| vertex.chain.len());
         let metrics = Arc::new(TaskMetrics::new(operators));
-        let cancel = self.running.add(id, labels(plan, id), Arc::clone(&metrics));
+        let mailbox = Mailbox::new(subtask.splits.len());
+        let cancel = self.running.add(id, labels(plan, id), Arc::clone(&metrics), mailbox.clone());
         self.reports.state(id, TaskState::Deploying).await;
         // What can't be made fails its task when that starts, like anything else that goes wrong in it.
-        let blueprint = self.blueprint(plan, subtask, id, metrics);
+        let blueprint = self.blueprint(plan, subtask, id, metrics, mailbox);
         let (reports, environment) = (self.reports.clone(), Arc::clone(&self.environment));
         let start = {
             let reports = reports.clone();
@@ -166,6 +173,7 @@ impl Executor {
         subtask: &Subtask,
         id: ExecutionId,
         metrics: Arc<TaskMetrics>,
+        mailbox: Mailbox,
     ) -> Result<Blueprint> {
         let partitions = plan.partitions(subtask)?;
         let gates = plan.gates(subtask)?;
@@ -173,6 +181,7 @@ impl Executor {
             id,
             graph: Arc::clone(&plan.graph),
             splits: subtask.splits.clone(),
+            mailbox,
             partitions: partitions
                 .iter()
                 .map(|spec| self.network.result_partition(spec))

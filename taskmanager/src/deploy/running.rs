@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weir_api::id::{Attempt, ExecutionId, JobId};
-use weir_proto::v1::{SubtaskId, SubtaskMetrics};
+use weir_proto::v1::{Split, SubtaskId, SubtaskMetrics};
 
 use crate::metrics::Labels;
-use crate::task::TaskMetrics;
+use crate::task::{Mailbox, TaskMetrics};
 
 /// All tasks of this process; clones are the same one.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ struct Entry {
     labels: Arc<Labels>,
     metrics: Arc<TaskMetrics>,
     cancel: CancellationToken,
+    mailbox: Mailbox,
     /// Looks since the cancellation that found the task still here.
     overdue: u32,
 }
@@ -33,15 +34,16 @@ impl Running {
         Self { tasks: Arc::default(), count: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// A task is about to start; the token cancels it.
+    /// A task is about to start; the token cancels it, the mailbox takes splits for it.
     pub(crate) fn add(
         &self,
         id: ExecutionId,
         labels: Labels,
         metrics: Arc<TaskMetrics>,
+        mailbox: Mailbox,
     ) -> CancellationToken {
         let cancel = CancellationToken::new();
-        let entry = Entry { labels: Arc::new(labels), metrics, cancel: cancel.clone(), overdue: 0 };
+        let entry = Entry { labels: Arc::new(labels), metrics, cancel: cancel.clone(), mailbox, overdue: 0 };
         let mut tasks = self.lock();
         tasks.insert(id, entry);
         self.count.send_replace(tasks.len());
@@ -54,6 +56,15 @@ impl Running {
         let entry = tasks.remove(&id);
         self.count.send_replace(tasks.len());
         entry.map(|entry| entry.metrics.snapshot(subtask_id(id)))
+    }
+
+    /// Hands splits to a task; one that isn't here has ended, and whoever comes after it gets them with its deployment.
+    pub(crate) fn add_splits(&self, id: ExecutionId, first: usize, splits: Vec<Split>) {
+        let mailbox = self.lock().get(&id).map(|entry| entry.mailbox.clone());
+        match mailbox {
+            Some(mailbox) => mailbox.put(first, splits),
+            None => tracing::debug!(task = %id, count = splits.len(), "splits for a task that has ended"),
+        }
     }
 
     /// Cancels the job's tasks of attempts up to this one.

@@ -15,11 +15,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use weir_api::error::Code;
-use weir_api::id::{Attempt, JobId, LeaderEpoch};
+use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, VertexIndex};
 use weir_api::{Error, Result};
 use weir_proto::v1::{
-    CancelTasks, DeployTasks, JobManagerMessage, MetricsReport, Register, Registered, TaskManagerHeartbeat,
-    TaskManagerMessage, TaskStateChanged, job_manager_message, task_manager_message,
+    AddSplits, CancelTasks, DeployTasks, JobManagerMessage, MetricsReport, Register, Registered, Split,
+    TaskManagerHeartbeat, TaskManagerMessage, TaskStateChanged, job_manager_message, task_manager_message,
 };
 
 use super::backoff::Backoff;
@@ -62,6 +62,8 @@ pub(crate) enum Action {
     Deploy(JobId, Attempt, Box<DeployTasks>),
     /// Cancel the job's tasks of attempts up to this.
     Cancel(JobId, Attempt),
+    /// Hand splits, which follow the first so many, to a task.
+    AddSplits(ExecutionId, usize, Vec<Split>),
     /// Cancel every task and say [`Event::Drained`] when the last has ended.
     Drain,
 }
@@ -228,9 +230,7 @@ impl Machine {
             Body::Refused(_) | Body::Heartbeat(_) => Ok(Vec::new()),
             Body::Deploy(deploy) => self.deploy(deploy),
             Body::Cancel(cancel) => self.cancel(&cancel),
-            Body::AddSplits(_) => {
-                Err(malformed("splits for a source whose splits are all known from the start"))
-            }
+            Body::AddSplits(add) => add_splits(add),
         }
     }
 
@@ -280,6 +280,15 @@ fn job_attempt(job: &[u8], attempt: u32) -> Result<(JobId, Attempt)> {
         return Err(malformed("attempt 0, where attempts are counted from 1"));
     }
     Ok((job, Attempt(attempt)))
+}
+
+/// Whether the task still runs is the executor's to know.
+fn add_splits(add: AddSplits) -> Result<Vec<Action>> {
+    let task = add.task.ok_or_else(|| malformed("splits for no task"))?;
+    let (job, attempt) = job_attempt(&task.job_id, task.attempt)?;
+    let (vertex, subtask) = (VertexIndex(task.vertex), SubtaskIndex(task.subtask));
+    let task = ExecutionId { job, attempt, vertex, subtask };
+    Ok(vec![Action::AddSplits(task, add.first as usize, add.splits)])
 }
 
 fn malformed(what: &str) -> Error {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use prost::Message;
-use weir_proto::v1::{JobManagerHeartbeat, Refused, TaskState};
+use weir_proto::v1::{JobManagerHeartbeat, Refused, SubtaskId, TaskState};
 
 use super::*;
 
@@ -89,6 +89,26 @@ fn commands_are_obeyed_once_and_only_from_the_leader() {
     assert!(!deployed(machine.handle(message(3, deploy(3)), 1)), "cancelled before it came");
     assert!(deployed(machine.handle(message(3, deploy(4)), 1)));
     assert!(machine.is_active());
+}
+
+#[test]
+fn splits_are_passed_on_and_what_names_no_task_ends_the_session() {
+    let add = |task: Option<SubtaskId>| {
+        let split = Split { id: "a".to_owned(), ..Split::default() };
+        job_manager_message::Body::AddSplits(AddSplits { task, first: 3, splits: vec![split] })
+    };
+    let task = SubtaskId { job_id: vec![1; 16], attempt: 2, vertex: 4, subtask: 5 };
+    let mut machine = active();
+    let actions = machine.handle(message(3, add(Some(task.clone()))), 1);
+    let [Action::AddSplits(id, 3, splits)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((id.attempt, id.vertex, id.subtask), (Attempt(2), VertexIndex(4), SubtaskIndex(5)));
+    assert_eq!(splits.len(), 1);
+    assert!(machine.handle(message(2, add(Some(task.clone()))), 1).is_empty(), "an old leader");
+    let actions = machine.handle(message(3, add(Some(SubtaskId { attempt: 0, ..task }))), 1);
+    assert_lost(&mut machine, &actions, 1);
+    let mut machine = active();
+    let actions = machine.handle(message(3, add(None)), 1);
+    assert_lost(&mut machine, &actions, 1);
 }
 
 #[test]

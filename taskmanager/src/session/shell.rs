@@ -103,6 +103,9 @@ impl Session {
             Action::Close => *link = Link::Closed,
             Action::Deploy(job, attempt, deploy) => self.command(Command::Deploy(job, attempt, deploy))?,
             Action::Cancel(job, attempt) => self.command(Command::Cancel(job, attempt))?,
+            Action::AddSplits(task, first, splits) => {
+                self.command(Command::AddSplits(task, first, splits))?
+            }
             Action::Drain => self.command(Command::Drain)?,
         }
         Ok(())

@@ -25,6 +25,7 @@ use super::chain::{Chain, OUTPUT_LIMIT};
 use super::driver::{self, Driver};
 use super::head::Head;
 use super::inlet::Inlet;
+use super::mailbox::Mailbox;
 use super::metrics::TaskMetrics;
 use super::reader::Reader;
 use super::tail::{Exit, SideEdge, Tail};
@@ -49,6 +50,8 @@ pub(crate) struct Blueprint {
     pub(crate) id: ExecutionId,
     pub(crate) graph: Arc<JobGraph>,
     pub(crate) splits: Vec<Split>,
+    /// Where splits come that are found later.
+    pub(crate) mailbox: Mailbox,
     /// One for each edge out of the vertex.
     pub(crate) partitions: Vec<ResultPartition>,
     /// One for each input of the vertex.
@@ -71,7 +74,7 @@ struct Site<'a> {
 impl Blueprint {
     /// Makes and opens reader, operators and writer.
     pub(crate) fn build(self, turn: Turn, environment: &Environment) -> Result<Driver> {
-        let Self { id, graph, splits, partitions, gates, metrics } = self;
+        let Self { id, graph, splits, mailbox, partitions, gates, metrics } = self;
         let missing = || Error::internal(format!("{id}: a job graph of {} vertices", graph.vertices().len()));
         let vertex = graph.vertices().get(id.vertex.0 as usize).ok_or_else(missing)?;
         let pairs = graph.config().iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -95,7 +98,7 @@ impl Blueprint {
                 input.clone_from(&node.output_schema);
                 let reader = site.reader(node, spec, splits)?;
                 let dead_letters = sides.iter().any(|edge| edge.operator == 0);
-                Head::Reader(Box::new(reader.with_dead_letter_edge(dead_letters)))
+                Head::Reader(Box::new(reader.with_mailbox(mailbox).with_dead_letter_edge(dead_letters)))
             }
             None => Head::Inlet(Inlet::new(gates)),
         };
@@ -188,8 +191,10 @@ impl<'a> Site<'a> {
         };
         let reader = source.reader(context, splits)?;
         let generator = generator.transpose()?;
-        let generator =
-            generator.map(|generator| generator.with_continuations(|split| reader.continues(split)));
+        let grows = source.discovery_interval().is_some();
+        let generator = generator.map(|generator| {
+            generator.with_continuations(|split| reader.continues(split)).with_growth(grows)
+        });
         Ok(Reader::new(reader, generator, Arc::clone(clock)))
     }
 

@@ -15,6 +15,8 @@ use weir_api::watermark::Watermark;
 use weir_api::{Batch, Error, Result};
 use weir_operators::WatermarkGenerator;
 
+use super::mailbox::Mailbox;
+
 /// A source as the head of a task.
 pub(crate) struct Reader {
     reader: Box<dyn SourceReader>,
@@ -23,6 +25,9 @@ pub(crate) struct Reader {
     clock: Arc<dyn Clock>,
     /// Whether an edge carries the dead letters.
     has_dead_letter_edge: bool,
+    /// Splits that are found while the task runs.
+    mailbox: Option<Mailbox>,
+    started: bool,
     /// What comes next, before the reader is asked again.
     pending: VecDeque<Emitted>,
     ended: bool,
@@ -34,7 +39,22 @@ impl Reader {
         generator: Option<WatermarkGenerator>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { reader, generator, clock, has_dead_letter_edge: false, pending: VecDeque::new(), ended: false }
+        Self {
+            reader,
+            generator,
+            clock,
+            has_dead_letter_edge: false,
+            mailbox: None,
+            started: false,
+            pending: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Where splits come that are found while the task runs.
+    pub(crate) fn with_mailbox(mut self, mailbox: Mailbox) -> Self {
+        self.mailbox = Some(mailbox);
+        self
     }
 
     /// Whether an edge carries the dead letters: without one a reader that hands over some is wrong.
@@ -51,6 +71,10 @@ impl Reader {
             }
             if self.ended {
                 return Poll::Ready(Err(Error::internal("a source is read after its end")));
+            }
+            self.look_for_splits(cx)?;
+            if !self.pending.is_empty() {
+                continue;
             }
             match ready!(self.reader.poll_next(cx)) {
                 Some(event) => {
@@ -80,6 +104,27 @@ impl Reader {
     /// When [`Reader::on_time`] is due, in milliseconds since 1970.
     pub(crate) fn deadline(&self) -> Option<i64> {
         self.generator.as_ref().filter(|_| !self.ended).and_then(WatermarkGenerator::next_timeout)
+    }
+
+    /// Takes up the splits that have come. A source that has none yet, but may get some, is idle from its first moment.
+    fn look_for_splits(&mut self, cx: &Context<'_>) -> Result<()> {
+        let splits = self.mailbox.as_ref().map(|mailbox| mailbox.take(cx)).transpose()?.unwrap_or_default();
+        if splits.is_empty() && self.started {
+            return Ok(());
+        }
+        self.started = true;
+        let count = splits.len();
+        if count > 0 {
+            self.reader
+                .add_splits(splits)
+                .map_err(|error| error.context("take up splits that were found"))?;
+        }
+        if let Some(generator) = &mut self.generator {
+            let reader = self.reader.as_ref();
+            generator.add_splits(count, self.clock.unix_millis(), |split| reader.continues(split));
+            self.advance(None);
+        }
+        Ok(())
     }
 
     fn take(&mut self, event: SourceEvent) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use weir_proto::v1::WatermarkSpec;
+use weir_proto::v1::{Split, WatermarkSpec};
 
 use super::*;
-use crate::tests::fixture::{dead_letters, records, schema, values};
+use crate::tests::fixture::connector::Growing;
+use crate::tests::fixture::{TS, dead_letters, records, schema, values};
 
 /// What a script's reader brings, and whether it then has nothing for once.
 enum Event {
@@ -45,9 +46,6 @@ impl Clock for Manual {
         self.unix_millis() as u64
     }
 }
-
-/// The expression `ts`, as datafusion-proto encodes a column: `PhysicalExprNode { column: { name: "ts", index: 1 } }`.
-const TS: [u8; 8] = [0x0a, 0x06, 0x0a, 0x02, b't', b's', 0x10, 0x01];
 
 fn reader(splits: usize, events: Vec<Event>, watermark: bool) -> (Reader, Arc<Manual>) {
     let clock = Arc::new(Manual::default());
@@ -170,6 +168,33 @@ fn dead_letters_come_in_their_place_and_only_where_an_edge_takes_them() {
         panic!("dead letters are dropped silently")
     };
     assert!(error.message().contains("no edge"), "{error}");
+}
+
+fn splits(ids: &[&str]) -> Vec<Split> {
+    ids.iter().map(|id| Split { id: (*id).to_owned(), ..Split::default() }).collect()
+}
+
+#[test]
+fn a_reader_takes_up_splits_that_come_and_is_idle_while_it_has_none() {
+    let spec = WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), idle_timeout_millis: 0 };
+    let generator = WatermarkGenerator::new(&spec, &schema(), 0, 0).unwrap().with_growth(true);
+    let mailbox = Mailbox::new(0);
+    let mut reader = Reader::new(Box::new(Growing::default()), Some(generator), Arc::new(Manual::default()))
+        .with_mailbox(mailbox.clone());
+    let shape = |all: Vec<String>| -> Vec<String> {
+        all.into_iter().map(|text| if text.starts_with('[') { "rows".to_owned() } else { text }).collect()
+    };
+    assert_eq!(shape(read(&mut reader)), ["Idle"], "at once");
+    assert!(read(&mut reader).is_empty());
+    mailbox.put(0, splits(&["0"]));
+    assert_eq!(shape(read(&mut reader)), ["Active", "rows", "w99", "Idle"]);
+    mailbox.put(1, splits(&["0", "1"]));
+    mailbox.put(1, splits(&["0", "1"]));
+    // The first one is behind the watermark, which doesn't go back.
+    assert_eq!(shape(read(&mut reader)), ["Active", "rows", "rows", "w199", "Idle"]);
+    mailbox.put(4, splits(&["3"]));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Err(_))), "split 3 never came");
 }
 
 /// Filters everything out, for ever.

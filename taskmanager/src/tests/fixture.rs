@@ -48,6 +48,9 @@ pub(crate) fn records(values: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(values)), Arc::new(times)]).unwrap()
 }
 
+/// The expression `ts`, as datafusion-proto encodes a column: `PhysicalExprNode { column: { name: "ts", index: 1 } }`.
+pub(crate) const TS: [u8; 8] = [0x0a, 0x06, 0x0a, 0x02, b't', b's', 0x10, 0x01];
+
 /// A dead letter for each value.
 pub(crate) fn dead_letters(values: impl IntoIterator<Item = i64>) -> RecordBatch {
     let values: Vec<i64> = values.into_iter().collect();

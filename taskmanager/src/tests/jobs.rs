@@ -10,7 +10,7 @@ use weir_proto::v1::TaskState;
 
 use super::manager::JobManager;
 use crate::tests::fixture::connector::{TestConnector, sorted};
-use crate::tests::fixture::graph::{deployment, line, sink, source, union, with_dead_letters};
+use crate::tests::fixture::graph::{deployment, growing, line, sink, source, union, with_dead_letters};
 
 const LIFE: [TaskState; 4] =
     [TaskState::Deploying, TaskState::Initializing, TaskState::Running, TaskState::Finished];
@@ -122,6 +122,43 @@ async fn dead_letters_travel_by_the_edges_that_name_their_source_and_rows_by_the
     };
     assert_eq!(sum(|metrics| metrics.num_records_out), 30_000);
     assert_eq!(sum(|metrics| metrics.num_side_output_records), 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn splits_that_are_found_later_are_read_once_by_the_task_they_are_sent_to() {
+    let connector = TestConnector::default();
+    let mut manager = JobManager::start().await;
+    let worker = manager.worker("a", 2, &connector).await;
+    let mut session = manager.accept().await;
+    let a = worker.data_address();
+    let graph = line(
+        vec![(vec![growing("s")], 2), (vec![union("u"), sink("t", &[])], 2)],
+        &[Partitioning::Hash(vec![0])],
+    );
+    let mut deploy = deployment(1, 1, &graph, &[("a", a, 0), ("a", a, 1)]);
+    // Subtask 0 begins with one split, subtask 1 with none.
+    deploy.splits.truncate(1);
+    deploy.splits[0].splits[0].id = "0".to_owned();
+    session.deploy(deploy).await;
+    session.add_splits((1, 1, 0), 1, &["1", "3"]).await;
+    session.add_splits((1, 1, 0), 1, &["1", "3"]).await;
+    // Of an attempt that is over, of one that never was, and of a task that isn't there.
+    session.add_splits((1, 2, 0), 0, &["7"]).await;
+    session.add_splits((2, 1, 0), 0, &["7"]).await;
+    session.add_splits((1, 1, 9), 0, &["7"]).await;
+    session.running(4).await;
+    // Subtask 1 holds nothing back while it has nothing to read.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while session.metrics.get(&(1, 0)).and_then(|metrics| metrics.current_input_watermark) != Some(399) {
+        assert!(Instant::now() < deadline, "{:?}", session.metrics.get(&(1, 0)));
+        session.metrics().await;
+    }
+    session.add_splits((1, 1, 1), 0, &["2"]).await;
+    session.add_splits((1, 1, 1), 1, &["end"]).await;
+    session.add_splits((1, 1, 0), 3, &["end"]).await;
+    let (_, ends) = session.ends(4).await;
+    assert!(ends.iter().all(|end| end.state() == TaskState::Finished), "{ends:?}");
+    assert_eq!(connector.sorted(), (0..400).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,9 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use weir_proto::v1::job_manager_server::{JobManager as Service, JobManagerServer};
 use weir_proto::v1::{
-    CancelTasks, DeployTasks, JobManagerMessage, Register, Registered, SubtaskId, SubtaskMetrics,
-    TaskManagerMessage, TaskState, TaskStateChanged, job_manager_message, task_manager_message,
+    AddSplits, CancelTasks, DeployTasks, JobManagerMessage, Register, Registered, Split, SubtaskId,
+    SubtaskMetrics, TaskManagerMessage, TaskState, TaskStateChanged, job_manager_message,
+    task_manager_message,
 };
 
 use crate::tests::fixture::TestClock;
@@ -128,6 +129,20 @@ impl Session {
 
     pub(crate) async fn cancel(&self, job: u8, attempt: u32) {
         self.send(job_manager_message::Body::Cancel(CancelTasks { job_id: vec![job; 16], attempt })).await;
+    }
+
+    /// Sends the splits with these ids to a task (job, attempt, subtask of vertex 0).
+    pub(crate) async fn add_splits(&self, task: (u8, u32, u32), first: u32, ids: &[&str]) {
+        let (job, attempt, subtask) = task;
+        let task = SubtaskId { job_id: vec![job; 16], attempt, vertex: 0, subtask };
+        let splits = ids.iter().map(|id| Split { id: (*id).to_owned(), ..Split::default() }).collect();
+        self.send(job_manager_message::Body::AddSplits(AddSplits { task: Some(task), first, splits })).await;
+    }
+
+    /// Reads the next message, which is no change of a state.
+    pub(crate) async fn metrics(&mut self) {
+        let changed = timeout(Duration::from_millis(100), self.next()).await;
+        assert!(changed.is_err(), "{changed:?}");
     }
 
     /// The next change of a task's state; `None` when the TaskManager has closed the stream.
