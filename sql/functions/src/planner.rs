@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use datafusion_common::{Column, DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion_expr::{Expr, GetFieldAccess, ScalarUDF, lit};
+use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 
 use crate::nested::get_field;
 use crate::registry::registry;
@@ -64,13 +64,16 @@ impl ExprPlanner for FlinkExprPlanner {
     fn plan_field_access(
         &self,
         expr: RawFieldAccessExpr,
-        _schema: &DFSchema,
+        schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
         match expr.field_access {
             GetFieldAccess::NamedStructField { name } => {
                 Ok(PlannerResult::Planned(call(get_field(), vec![expr.expr, lit(name)])))
             }
-            GetFieldAccess::ListIndex { key } => planned("array_element", vec![expr.expr, *key]),
+            GetFieldAccess::ListIndex { key } => {
+                let is_map = matches!(expr.expr.get_type(schema), Ok(DataType::Map(_, _)));
+                planned(if is_map { "map_value" } else { "array_element" }, vec![expr.expr, *key])
+            }
             GetFieldAccess::ListRange { .. } => plan_err!("Flink's SQL has no slices of arrays, like a[1:2]"),
         }
     }

@@ -1,7 +1,10 @@
 //! Functions on rows, arrays and maps.
 
+mod array;
 mod collection;
 mod field;
+mod gather;
+mod map;
 mod search;
 
 use datafusion_functions::core;
@@ -11,6 +14,7 @@ use crate::entry::Entry;
 use crate::function::Definition;
 
 pub(crate) use field::get_field;
+pub(crate) use map::map_of;
 
 /// Where DataFusion's function has Flink's meaning, it is DataFusion's.
 pub(crate) fn reused() -> Vec<Entry> {
@@ -31,17 +35,6 @@ pub(crate) fn reused() -> Vec<Entry> {
             "array[index]",
             "The element at index, from 1; NULL when there is none.",
         ),
-        Entry::reused(
-            df::set_ops::array_distinct_udf(),
-            "ARRAY_DISTINCT(array)",
-            "The array with each element once.",
-        ),
-        Entry::reused(df::reverse::array_reverse_udf(), "ARRAY_REVERSE(array)", "The array backwards."),
-        Entry::reused(
-            df::concat::array_concat_udf(),
-            "ARRAY_CONCAT(array, ...)",
-            "The arrays' elements in one array.",
-        ),
         Entry::reused(df::map::map_udf(), "MAP[key, value, ...]", "A map of the keys to the values."),
         Entry::reused(df::map_keys::map_keys_udf(), "MAP_KEYS(map)", "The map's keys, as an array."),
         Entry::reused(df::map_values::map_values_udf(), "MAP_VALUES(map)", "The map's values, as an array."),
@@ -49,5 +42,5 @@ pub(crate) fn reused() -> Vec<Entry> {
 }
 
 pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
-    collection::DEFINITIONS.iter().chain(search::DEFINITIONS)
+    [array::DEFINITIONS, collection::DEFINITIONS, map::DEFINITIONS, search::DEFINITIONS].into_iter().flatten()
 }

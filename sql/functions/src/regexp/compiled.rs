@@ -39,7 +39,7 @@ fn kept(pattern: &str) -> Option<Rc<Regex>> {
 }
 
 /// The patterns of one call: the same in every row, or one per row.
-pub(super) struct Patterns<'a> {
+pub(crate) struct Patterns<'a> {
     /// `None` when the pattern is the same in every row.
     column: Option<Text<'a>>,
     current: Option<Rc<Regex>>,

@@ -19,7 +19,8 @@ use crate::column::{booleans, optional_numbers, slices, texts};
 use crate::function::{Call, Definition, Nulls};
 use crate::parameter::Kind::{Long, Text};
 use crate::returns::{boolean, int, string};
-use compiled::{Patterns, compile};
+pub(crate) use compiled::Patterns;
+use compiled::compile;
 
 static DEFINITIONS: &[Definition] = &[
     Definition::new(

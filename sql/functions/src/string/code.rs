@@ -93,7 +93,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
     Definition::new(
         "decode",
         "DECODE(bytes, charset)",
-        "The string that the bytes stand for in a character set: 'US-ASCII', 'ISO-8859-1' or 'UTF-8'.",
+        "The string that the bytes stand for in a character set: 'US-ASCII', 'ISO-8859-1', 'UTF-8', 'UTF-16', 'UTF-16BE' or 'UTF-16LE'.",
         &[Bytes, Text],
         |call| checked_charset(call).and_then(|()| string(call)),
         decode,
@@ -101,7 +101,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
     Definition::new(
         "encode",
         "ENCODE(string, charset)",
-        "The string's bytes in a character set: 'US-ASCII', 'ISO-8859-1' or 'UTF-8'.",
+        "The string's bytes in a character set: 'US-ASCII', 'ISO-8859-1', 'UTF-8', 'UTF-16', 'UTF-16BE' or 'UTF-16LE'.",
         &[Text, Text],
         |call| checked_charset(call).and_then(|()| bytes(call)),
         encode,
@@ -162,10 +162,21 @@ enum Charset {
     Utf8,
     Latin1,
     Ascii,
+    /// Big-endian unless a byte order mark says otherwise; written with one.
+    Utf16,
+    Utf16Be,
+    Utf16Le,
 }
 
 fn charset(name: &str) -> Option<Charset> {
-    let known = [("UTF-8", Charset::Utf8), ("ISO-8859-1", Charset::Latin1), ("US-ASCII", Charset::Ascii)];
+    let known = [
+        ("UTF-8", Charset::Utf8),
+        ("ISO-8859-1", Charset::Latin1),
+        ("US-ASCII", Charset::Ascii),
+        ("UTF-16", Charset::Utf16),
+        ("UTF-16BE", Charset::Utf16Be),
+        ("UTF-16LE", Charset::Utf16Le),
+    ];
     known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, charset)| charset)
 }
 
@@ -173,7 +184,9 @@ fn charset(name: &str) -> Option<Charset> {
 fn checked_charset(call: &Call<'_>) -> Result<()> {
     match call.literal_text(1) {
         Some(name) if charset(name).is_none() => {
-            plan_err!("'{name}' isn't a known character set; use 'US-ASCII', 'ISO-8859-1' or 'UTF-8'")
+            plan_err!(
+                "'{name}' isn't a known character set; use 'US-ASCII', 'ISO-8859-1', 'UTF-8', 'UTF-16', 'UTF-16BE' or 'UTF-16LE'"
+            )
         }
         _ => Ok(()),
     }
@@ -182,7 +195,9 @@ fn checked_charset(call: &Call<'_>) -> Result<()> {
 fn charset_or_error(name: &str) -> Result<Charset> {
     match charset(name) {
         Some(charset) => Ok(charset),
-        None => exec_err!("'{name}' isn't a known character set; use 'US-ASCII', 'ISO-8859-1' or 'UTF-8'"),
+        None => exec_err!(
+            "'{name}' isn't a known character set; use 'US-ASCII', 'ISO-8859-1', 'UTF-8', 'UTF-16', 'UTF-16BE' or 'UTF-16LE'"
+        ),
     }
 }
 
@@ -196,9 +211,27 @@ fn decode(arguments: &Arguments<'_>) -> Result<ArrayRef> {
             Charset::Ascii => value.iter().try_for_each(|byte| {
                 out.write_char(if byte.is_ascii() { char::from(*byte) } else { char::REPLACEMENT_CHARACTER })
             })?,
+            Charset::Utf16Be => write_utf16(value, u16::from_be_bytes, out)?,
+            Charset::Utf16Le => write_utf16(value, u16::from_le_bytes, out)?,
+            Charset::Utf16 => match value {
+                [0xFE, 0xFF, rest @ ..] => write_utf16(rest, u16::from_be_bytes, out)?,
+                [0xFF, 0xFE, rest @ ..] => write_utf16(rest, u16::from_le_bytes, out)?,
+                all => write_utf16(all, u16::from_be_bytes, out)?,
+            },
         }
         Ok(Some(()))
     })
+}
+
+/// What isn't UTF-16, half a pair of bytes at the end included, becomes a replacement character.
+fn write_utf16(bytes: &[u8], read: fn([u8; 2]) -> u16, out: &mut impl Write) -> std::fmt::Result {
+    let pairs = bytes.chunks_exact(2);
+    let is_cut = !pairs.remainder().is_empty();
+    let units = pairs.filter_map(|pair| <[u8; 2]>::try_from(pair).ok().map(read));
+    for character in char::decode_utf16(units) {
+        out.write_char(character.unwrap_or(char::REPLACEMENT_CHARACTER))?;
+    }
+    if is_cut { out.write_char(char::REPLACEMENT_CHARACTER) } else { Ok(()) }
 }
 
 fn encode(arguments: &Arguments<'_>) -> Result<ArrayRef> {
@@ -208,6 +241,17 @@ fn encode(arguments: &Arguments<'_>) -> Result<ArrayRef> {
         let most = match charset_or_error(names.value(row))? {
             Charset::Utf8 => {
                 out.extend_from_slice(text.as_bytes());
+                return Ok(Some(()));
+            }
+            charset @ (Charset::Utf16 | Charset::Utf16Be) => {
+                if charset == Charset::Utf16 {
+                    out.extend_from_slice(&[0xFE, 0xFF]);
+                }
+                text.encode_utf16().for_each(|unit| out.extend_from_slice(&unit.to_be_bytes()));
+                return Ok(Some(()));
+            }
+            Charset::Utf16Le => {
+                text.encode_utf16().for_each(|unit| out.extend_from_slice(&unit.to_le_bytes()));
                 return Ok(Some(()));
             }
             Charset::Latin1 => u8::MAX,

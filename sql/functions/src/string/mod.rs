@@ -6,6 +6,7 @@ mod concat;
 mod replace;
 mod search;
 mod slice;
+mod split;
 mod url;
 
 use crate::entry::Entry;
@@ -69,6 +70,7 @@ pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
         replace::DEFINITIONS,
         search::DEFINITIONS,
         slice::DEFINITIONS,
+        split::DEFINITIONS,
         url::DEFINITIONS,
     ]
     .into_iter()
