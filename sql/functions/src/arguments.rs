@@ -22,6 +22,8 @@ pub(crate) struct Column {
     pub values: ArrayRef,
     /// 1 for a column, 0 for a single value.
     stride: usize,
+    /// Whether it was planned as one that may be NULL.
+    pub may_be_null: bool,
 }
 
 impl Column {
@@ -48,16 +50,17 @@ impl<'a> Arguments<'a> {
             !args.args.is_empty() && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let mut columns = Vec::with_capacity(args.args.len());
         let mut nulls = None;
-        for arg in &args.args {
+        for (index, arg) in args.args.iter().enumerate() {
+            let may_be_null = args.arg_fields.get(index).is_none_or(|field| field.is_nullable());
             columns.push(match arg {
                 ColumnarValue::Array(values) => {
                     if values.len() != args.number_rows {
                         return internal_err!("{usage} got {} rows for {}", values.len(), args.number_rows);
                     }
                     nulls = NullBuffer::union(nulls.as_ref(), values.logical_nulls().as_ref());
-                    Column { values: values.clone(), stride: 1 }
+                    Column { values: values.clone(), stride: 1, may_be_null }
                 }
-                ColumnarValue::Scalar(value) => Column { values: value.to_array()?, stride: 0 },
+                ColumnarValue::Scalar(value) => Column { values: value.to_array()?, stride: 0, may_be_null },
             });
         }
         let rows = if one_value { 1 } else { args.number_rows };

@@ -4,27 +4,45 @@
 //! Java. The planner puts it in the place of casts of such types to strings.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::compute::kernels::cast::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
 use datafusion_common::Result;
 
 use crate::arguments::Arguments;
 use crate::column::texts;
-use crate::function::Definition;
+use crate::function::{Definition, Nulls};
 use crate::parameter::Kind::Any;
 use crate::returns::string;
 use crate::time::{Points, write_date, write_time, write_timestamp};
+use crate::type_name::type_name;
 
-static DEFINITIONS: &[Definition] = &[Definition::new(
-    "flink_cast_to_string",
-    "CAST(value AS STRING)",
-    "The value as text: TRUE, 2024-05-01 08:00:00.000, 1.0E10.",
-    &[Any],
-    string,
-    cast_to_string,
-)];
+static DEFINITIONS: &[Definition] = &[
+    Definition::new(
+        "flink_cast_to_string",
+        "CAST(value AS STRING)",
+        "The value as text: TRUE, 2024-05-01 08:00:00.000, 1.0E10.",
+        &[Any],
+        string,
+        cast_to_string,
+    ),
+    Definition::new(
+        "typeof",
+        "TYPEOF(value)",
+        "The name of the value's type, with NOT NULL where it can't be NULL.",
+        &[Any],
+        string,
+        |arguments| {
+            let column = arguments.column(0)?;
+            let suffix = if column.may_be_null { "" } else { " NOT NULL" };
+            let name = format!("{}{suffix}", type_name(column.values.data_type()));
+            Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, arguments.rows()))))
+        },
+    )
+    .nulls(Nulls::Never),
+];
 
 pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
     DEFINITIONS.iter()

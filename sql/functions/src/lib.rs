@@ -13,6 +13,7 @@ mod catalog;
 mod column;
 mod conditional;
 mod entry;
+mod examples;
 mod function;
 mod hash;
 mod json;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use datafusion_expr::ScalarUDF;
 
+pub use examples::{Example, example_text};
 pub use planner::FlinkExprPlanner;
 pub use reference::reference;
 pub use registry::{Registry, registry, task_context};
@@ -56,6 +58,8 @@ pub struct Description {
     pub signature: &'static str,
     /// What it returns.
     pub description: &'static str,
+    /// A call, and what it gives; none for what queries don't call by name.
+    pub example: Option<Example>,
 }
 
 /// Describes all functions, by name.
@@ -68,6 +72,7 @@ pub fn describe() -> Vec<Description> {
             aliases: entry.udf.aliases().to_vec(),
             signature: entry.usage,
             description: entry.description,
+            example: examples::of(entry.udf.name()),
         })
         .collect();
     all.sort_by(|left, right| left.name.cmp(&right.name));

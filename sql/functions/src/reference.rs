@@ -7,7 +7,7 @@ use crate::describe;
 pub fn reference() -> String {
     let mut page = String::from(
         "# Functions\n\nMade from the code: every scalar function, its forms and its meaning. Names are read in any case. Unless it says \
-         otherwise, a function of NULL is NULL.\n\n| function | forms | meaning |\n| --- | --- | --- |\n",
+         otherwise, a function of NULL is NULL. The examples are run by the tests.\n\n| function | forms | meaning | example |\n| --- | --- | --- | --- |\n",
     );
     for function in describe() {
         let aliases = match function.aliases.len() {
@@ -18,10 +18,13 @@ pub fn reference() -> String {
             ),
         };
         page.push_str(&format!(
-            "| `{}`{aliases} | `{}` | {} |\n",
+            "| `{}`{aliases} | `{}` | {} | {} |\n",
             function.name,
             cell(function.signature),
-            cell(function.description)
+            cell(function.description),
+            function.example.map_or_else(String::new, |example| {
+                format!("`{}` → `{}`", cell(example.expression), cell(&example.result.replace('\t', "\\t")))
+            })
         ));
     }
     page

@@ -1,6 +1,7 @@
 //! Flink's dialect of queries and expressions, as hooks into sqlparser.
 //!
-//! Decides how CAST, typed literals, INTERVAL, MAP and the arguments of window table functions read; all else is sqlparser's.
+//! Decides how CAST, typed literals, INTERVAL, MAP and the arguments of window table functions read, and leaves the JSON
+//! functions and some predicates to [`functions`]; all else is sqlparser's.
 //! Invariant: parsing takes time in proportion to the text, because every step burns fuel: sqlparser tries alternatives
 //! and goes back, which nested calls would otherwise make exponential.
 
@@ -10,12 +11,12 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName, TypedString, Value,
 };
-use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
-use super::{data_type, interval};
+use super::{data_type, functions, interval};
 use crate::types::TypeKind;
 
 /// The marker of a `TABLE …` argument: the prefix of an [`Expr::Prefixed`].
@@ -136,8 +137,13 @@ impl Dialect for FlinkDialect {
             }
             (Keyword::MAP, Token::LBracket) => Some(parse_map(parser)),
             (Keyword::TABLE, Token::Word(_) | Token::LParen) => Some(parse_table_argument(parser)),
+            (_, Token::LParen) => functions::parse_json(parser, &word.value),
             _ => None,
         }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Parsed<Expr>> {
+        functions::parse_infix(parser, left, self.prec_value(Precedence::Between))
     }
 }
 

@@ -8,6 +8,7 @@ mod create;
 mod cursor;
 pub(crate) mod data_type;
 mod dialect;
+mod functions;
 pub(crate) mod interval;
 mod statements;
 mod subqueries;

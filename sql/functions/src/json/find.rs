@@ -1,33 +1,71 @@
 //! Follows a path through a JSON text without building the text's values.
 //!
-//! Invariant: what is found is found in a text that is valid JSON to its end; of members with one name the last one counts.
+//! A path to a list of values is the exception: then the text is read whole. Invariant: what is found is found in a text that is valid JSON to its end; of members with one name the last one counts.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::path::Step;
+use super::path::{Path, Step};
 
-/// What a path leads to.
+/// What a path leads to. A text without escapes is borrowed.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Found {
+pub(super) enum Found<'t> {
     Null,
     Boolean(bool),
     Integer(i64),
     Unsigned(u64),
     Number(f64),
-    Text(String),
+    Text(Cow<'t, str>),
     /// An object or an array; kept only where it is asked for.
     Nested(Option<Value>),
 }
 
-/// What the path leads to; `None` when it leads nowhere or the text isn't JSON.
-pub(super) fn find(text: &str, path: &[Step], keep_nested: bool) -> Option<Found> {
+/// The text isn't JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NotJson;
+
+/// What the path leads to; `None` when it leads nowhere.
+pub(super) fn find<'t>(text: &'t str, path: &Path, keep_nested: bool) -> Result<Option<Found<'t>>, NotJson> {
+    if path.is_list() {
+        return find_all(text, &path.steps).map(Some);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Follow { path, keep_nested }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    found
+    let follow = Follow { path: &path.steps, keep_nested };
+    let found = follow.deserialize(&mut deserializer).map_err(|_| NotJson)?;
+    deserializer.end().map_err(|_| NotJson)?;
+    Ok(found)
+}
+
+/// The list of all values that the steps lead to.
+fn find_all<'t>(text: &str, steps: &[Step]) -> Result<Found<'t>, NotJson> {
+    let mut values: Vec<Value> = vec![serde_json::from_str(text).map_err(|_| NotJson)?];
+    for step in steps {
+        let mut inside = Vec::new();
+        for value in values {
+            match (step, value) {
+                (Step::Member(name), Value::Object(mut members)) => inside.extend(members.shift_remove(name)),
+                (Step::Element(index), Value::Array(elements)) => {
+                    inside.extend(elements.into_iter().nth(*index))
+                }
+                (Step::All, Value::Array(elements)) => inside.extend(elements),
+                (Step::All, Value::Object(members)) => {
+                    inside.extend(members.into_iter().map(|(_, value)| value))
+                }
+                _ => {}
+            }
+        }
+        values = inside;
+    }
+    Ok(Found::Nested(Some(Value::Array(values))))
+}
+
+/// Whether the text is JSON.
+pub(super) fn is_json(text: &str) -> bool {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    <IgnoredAny as serde::Deserialize>::deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
 }
 
 #[derive(Clone, Copy)]
@@ -38,13 +76,13 @@ struct Follow<'p> {
 
 impl Follow<'_> {
     /// A scalar: found where the path ends.
-    fn scalar(self, found: Found) -> Option<Found> {
+    fn scalar<'t>(self, found: Found<'t>) -> Option<Found<'t>> {
         self.path.is_empty().then_some(found)
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Follow<'_> {
-    type Value = Option<Found>;
+    type Value = Option<Found<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         if self.path.is_empty() && self.keep_nested {
@@ -55,7 +93,7 @@ impl<'de> DeserializeSeed<'de> for Follow<'_> {
     }
 }
 
-fn found_of(value: Value) -> Found {
+fn found_of<'t>(value: Value) -> Found<'t> {
     match value {
         Value::Null => Found::Null,
         Value::Bool(value) => Found::Boolean(value),
@@ -64,13 +102,13 @@ fn found_of(value: Value) -> Found {
             (_, Some(number)) => Found::Unsigned(number),
             _ => Found::Number(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Value::String(text) => Found::Text(text),
+        Value::String(text) => Found::Text(Cow::Owned(text)),
         nested => Found::Nested(Some(nested)),
     }
 }
 
 impl<'de> Visitor<'de> for Follow<'_> {
-    type Value = Option<Found>;
+    type Value = Option<Found<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
@@ -97,7 +135,11 @@ impl<'de> Visitor<'de> for Follow<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(if self.path.is_empty() { Some(Found::Text(value.to_owned())) } else { None })
+        Ok(if self.path.is_empty() { Some(Found::Text(Cow::Owned(value.to_owned()))) } else { None })
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(self.scalar(Found::Text(Cow::Borrowed(value))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

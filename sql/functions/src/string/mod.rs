@@ -3,6 +3,7 @@
 mod characters;
 mod code;
 mod concat;
+mod printf;
 mod replace;
 mod search;
 mod slice;
@@ -67,6 +68,7 @@ pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
         characters::DEFINITIONS,
         code::DEFINITIONS,
         concat::DEFINITIONS,
+        printf::DEFINITIONS,
         replace::DEFINITIONS,
         search::DEFINITIONS,
         slice::DEFINITIONS,
