@@ -193,7 +193,9 @@ fn key_and_value(parser: &mut Parser) -> Parsed<[Expr; 2]> {
     if is_key(&parser.peek_token_ref().token) && !ends_key(&parser.peek_nth_token_ref(1).token) {
         parser.advance_token();
     }
-    let key = parser.parse_expr()?;
+    // A colon behind an expression would be read as a path into it.
+    let has_colon = parser.peek_nth_token_ref(1).token == Token::Colon;
+    let key = if has_colon { parser.parse_prefix()? } else { parser.parse_expr()? };
     if !parser.consume_token(&Token::Colon) {
         parser.expect_keyword_is(Keyword::VALUE)?;
     }

@@ -9,6 +9,10 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator, lit};
 
+/// Functions that fail for some values of their arguments.
+const REFUSES_VALUES: &[&str] =
+    &["element", "from_base64", "json", "json_member", "json_object", "map_from_arrays", "rand_integer"];
+
 /// The predicate with what may fail behind what can't.
 pub(super) fn guarded(predicate: Expr, schema: &DFSchema) -> Expr {
     let (risky, safe): (Vec<Expr>, Vec<Expr>) =
@@ -41,9 +45,12 @@ pub(super) fn may_fail(expression: &Expr, schema: &DFSchema) -> bool {
                     let from = expr.get_type(schema).unwrap_or(DataType::Null);
                     from == DataType::Utf8 && *field.data_type() != DataType::Utf8
                 }
-                Expr::ScalarFunction(call) => {
-                    call.func.name() == "mod" && !call.args.last().is_some_and(is_nonzero)
-                }
+                Expr::ScalarFunction(call) => match call.func.name() {
+                    "mod" => !call.args.last().is_some_and(is_nonzero),
+                    // With clauses, of which one may say ERROR.
+                    "json_value" | "json_query" | "json_exists" => call.args.len() > 2,
+                    name => REFUSES_VALUES.contains(&name),
+                },
                 _ => false,
             };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

@@ -83,7 +83,7 @@ impl Printable {
 
     fn value(&self, row: usize) -> Value<'_> {
         let row = if self.is_one_value { 0 } else { row };
-        if self.values.is_null(row) {
+        if self.values.data_type().is_null() || self.values.is_null(row) {
             return Value::Null;
         }
         match self.values.data_type() {
