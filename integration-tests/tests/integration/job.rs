@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cluster::sql_path;
+use crate::servers::Kafka;
 
 /// The columns of nexmark-flink's table.
 pub const EVENT_COLUMNS: &str = "event_type INT,
@@ -31,7 +32,21 @@ pub fn nexmark_options(events: u64) -> String {
 
 /// The options of files.
 pub fn file_options(path: &Path, format: &str) -> String {
-    format!("'connector' = 'filesystem', 'path' = '{}', 'format' = '{format}'", sql_path(path))
+    path_options(&sql_path(path), format)
+}
+
+/// The options of files or objects.
+pub fn path_options(path: &str, format: &str) -> String {
+    format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = '{format}'")
+}
+
+/// The options of a topic that is read from its start to where it ends now; writing ignores how it is read.
+pub fn kafka_options(kafka: &Kafka, topic: &str, format: &str) -> String {
+    format!(
+        "'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{}', \
+         'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'format' = '{format}'",
+        kafka.bootstrap()
+    )
 }
 
 /// A table with these columns and options.
