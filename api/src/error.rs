@@ -97,6 +97,8 @@ codes! {
     RecordTooLarge = "WEIR-2003", User, Never;
     /// An operator's state met its limit in bytes.
     StateLimit = "WEIR-2004", User, Never;
+    /// Records that a source was to read are no longer there.
+    RecordsLost = "WEIR-2005", User, Never;
 
     /// A message or frame that breaks the protocol.
     MalformedMessage = "WEIR-3001", External, Restart;

@@ -4,7 +4,7 @@
 //! not own: when a reader is polled, watermarks, or who commits; those are the traits of `weir_api`. The binary injects
 //! [`registry`] into planner, JobManager and TaskManager.
 //!
-//! Read next: [`generator`] for the sources that compute their rows, [`filesystem`] for those that read and write files,
+//! Read next: [`generator`] for the sources that compute their rows, [`filesystem`] for those that read and write files, [`kafka`] for topics,
 //! [`formats`] for what bytes mean.
 
 pub mod blackhole;
@@ -13,6 +13,7 @@ pub mod filesystem;
 pub mod formats;
 pub mod generator;
 pub mod handover;
+pub mod kafka;
 pub mod nexmark;
 pub mod on_error;
 pub mod options;
@@ -35,6 +36,7 @@ pub fn registry(configuration: &Configuration) -> ConnectorRegistry {
         .with(nexmark::Nexmark)
         .with(datagen::DataGen)
         .with(filesystem::FileSystem::new(FileSystems::new(configuration)))
+        .with(kafka::Kafka)
         .with(print::Print)
         .with(blackhole::Blackhole)
 }

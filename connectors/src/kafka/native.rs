@@ -118,11 +118,6 @@ pub struct Messages {
 unsafe impl Send for Messages {}
 
 impl Messages {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.pointers.len()
-    }
-
     /// The one at a position.
     pub fn get(&self, index: usize) -> Option<Message<'_>> {
         // SAFETY: the pointers are valid and unchanged until `clear`.

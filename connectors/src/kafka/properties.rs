@@ -76,9 +76,11 @@ impl Properties {
         };
         let millis = |key: &str| match property(key) {
             None => Ok(None),
-            Some(text) => text.trim().parse().map(|millis| Some(Duration::from_millis(millis))).map_err(|_| {
-                options.refuse(&format!("{PREFIX}{key}"), "a number of milliseconds")
-            }),
+            Some(text) => text
+                .trim()
+                .parse()
+                .map(|millis| Some(Duration::from_millis(millis)))
+                .map_err(|_| options.refuse(&format!("{PREFIX}{key}"), "a number of milliseconds")),
         };
         let mut properties = Self {
             consumer: BTreeMap::new(),
@@ -201,7 +203,11 @@ fn adapted(native: &str, value: &str) -> String {
 
 fn check_key(table: &str, key: &str) -> Result<()> {
     let passed = PASSED.iter().map(|(key, ..)| *key);
-    if passed.clone().chain(OWN.iter().copied()).chain(WITHOUT_EFFECT.iter().copied()).any(|known| known == key)
+    if passed
+        .clone()
+        .chain(OWN.iter().copied())
+        .chain(WITHOUT_EFFECT.iter().copied())
+        .any(|known| known == key)
     {
         return Ok(());
     }
@@ -213,8 +219,5 @@ fn check_key(table: &str, key: &str) -> Result<()> {
             format!("it isn't among the properties that are passed on (docs/kafka.md lists them){hint}")
         }
     };
-    Err(Error::new(
-        Code::TableOptions,
-        format!("table {table}: option '{PREFIX}{key}' can't be set: {why}"),
-    ))
+    Err(Error::new(Code::TableOptions, format!("table {table}: option '{PREFIX}{key}' can't be set: {why}")))
 }

@@ -146,14 +146,23 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("interceptor.classes", "Java classes can't be loaded"),
     ("metric.reporters", "Java classes can't be loaded"),
     ("sasl.login.class", "Java classes can't be loaded"),
-    ("sasl.login.callback.handler.class", "Java classes can't be loaded; 'properties.sasl.oauthbearer.method' = 'oidc' fetches tokens"),
+    (
+        "sasl.login.callback.handler.class",
+        "Java classes can't be loaded; 'properties.sasl.oauthbearer.method' = 'oidc' fetches tokens",
+    ),
     ("sasl.client.callback.handler.class", "Java classes can't be loaded"),
-    ("sasl.kerberos.service.name", "Kerberos (GSSAPI) isn't built in; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER are"),
+    (
+        "sasl.kerberos.service.name",
+        "Kerberos (GSSAPI) isn't built in; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER are",
+    ),
     ("ssl.protocol", "the TLS version is negotiated: 1.2 or 1.3"),
     ("ssl.enabled.protocols", "the TLS version is negotiated: 1.2 or 1.3"),
     ("partition.discovery.interval.ms", "the option 'scan.topic-partition-discovery.interval' says it"),
     ("transactional.id", "the sink makes its own; see 'sink.delivery-guarantee'"),
-    ("transaction.timeout.ms", "it belongs to 'sink.delivery-guarantee' = 'exactly-once', which isn't there yet"),
+    (
+        "transaction.timeout.ms",
+        "it belongs to 'sink.delivery-guarantee' = 'exactly-once', which isn't there yet",
+    ),
 ];
 
 /// Whether a property's value is nobody's business.

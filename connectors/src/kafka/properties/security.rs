@@ -88,7 +88,12 @@ pub fn of_stores<'a>(
         match kind("ssl.truststore.type").as_str() {
             "PEM" => all.push(("ssl.ca.location", location.to_owned())),
             other => {
-                return Err(refuse_store(table, "truststore", other, "'properties.ssl.ca.location' takes a file of PEM certificates (keytool -exportcert -rfc writes one)"));
+                return Err(refuse_store(
+                    table,
+                    "truststore",
+                    other,
+                    "'properties.ssl.ca.location' takes a file of PEM certificates (keytool -exportcert -rfc writes one)",
+                ));
             }
         }
     }
@@ -106,7 +111,12 @@ pub fn of_stores<'a>(
                 );
             }
             other => {
-                return Err(refuse_store(table, "keystore", other, "convert it to PKCS12 (keytool -importkeystore -deststoretype PKCS12), or give 'properties.ssl.certificate.location' and 'properties.ssl.key.location' as PEM"));
+                return Err(refuse_store(
+                    table,
+                    "keystore",
+                    other,
+                    "convert it to PKCS12 (keytool -importkeystore -deststoretype PKCS12), or give 'properties.ssl.certificate.location' and 'properties.ssl.key.location' as PEM",
+                ));
             }
         }
     }
@@ -133,7 +143,8 @@ mod tests {
             of_jaas("t", line).unwrap(),
             [("sasl.username", "al\"ice".to_owned()), ("sasl.password", "p w;=".to_owned())]
         );
-        let line = "org.apache.kafka.common.security.plain.PlainLoginModule required username=bob password=x;";
+        let line =
+            "org.apache.kafka.common.security.plain.PlainLoginModule required username=bob password=x;";
         assert_eq!(
             of_jaas("t", line).unwrap(),
             [("sasl.username", "bob".to_owned()), ("sasl.password", "x".to_owned())]

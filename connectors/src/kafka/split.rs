@@ -1,0 +1,79 @@
+//! A partition with the offsets to read, as it travels in a split's payload; and how messages name a place in it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use weir_api::error::{Code, Error, Result};
+use weir_proto::v1::Split;
+
+/// What is read of one partition. Offsets are concrete, so that a restart reads the same.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionSplit {
+    /// The topic.
+    pub topic: String,
+    /// The topic's id, where the broker says one: a topic that is deleted and made again has another.
+    pub topic_id: Option<String>,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that is read.
+    pub start: i64,
+    /// The first that isn't any more; none: it goes on.
+    pub end: Option<i64>,
+}
+
+impl PartitionSplit {
+    /// As a split; a bounded one weighs its offsets.
+    pub fn encode(&self) -> Result<Split> {
+        let payload = serde_json::to_vec(self)
+            .map_err(|error| Error::internal("write a Kafka split").with_source(error))?;
+        let weight = self.end.map_or(1, |end| u64::try_from(end.saturating_sub(self.start)).unwrap_or(0) + 1);
+        Ok(Split { id: format!("{}-{}", self.topic, self.partition), payload, weight })
+    }
+
+    /// The partition in a split's payload.
+    pub fn of(split: &Split) -> Result<Self> {
+        serde_json::from_slice(&split.payload).map_err(|error| {
+            Error::new(Code::MalformedMessage, format!("split '{}' isn't a Kafka partition's", split.id))
+                .with_source(error)
+        })
+    }
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Position<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {}, partition {}, offset {}", self.topic, self.partition, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_survives_the_wire_and_garbage_is_an_error() {
+        let split = PartitionSplit {
+            topic: "clicks".into(),
+            topic_id: Some("q2w3".into()),
+            partition: 3,
+            start: 10,
+            end: Some(110),
+        };
+        let encoded = split.encode().unwrap();
+        assert_eq!((encoded.id.as_str(), encoded.weight), ("clicks-3", 101));
+        assert_eq!(PartitionSplit::of(&encoded).unwrap(), split);
+        let other = Split { payload: b"{\"path\":\"/x\"}".to_vec(), ..encoded };
+        assert!(PartitionSplit::of(&other).is_err());
+    }
+}
