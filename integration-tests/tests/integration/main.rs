@@ -7,6 +7,7 @@
 
 mod chart;
 mod cluster;
+mod dead_letters;
 mod documents;
 mod failover;
 mod flights;
@@ -19,3 +20,4 @@ mod nexmark;
 mod process;
 mod servers;
 mod slow_sink;
+mod topics;

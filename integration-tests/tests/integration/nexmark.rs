@@ -30,18 +30,19 @@ const QUERIES: &[&str] = &[
     "tumble_distinct",
 ];
 
-fn text(name: &str) -> String {
+/// A file of the folder `nexmark`.
+pub fn text(name: &str) -> String {
     let path = format!("{}/nexmark/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// DuckDB's views over the Parquet events.
-fn judge_setup(parquet: &Path) -> Vec<String> {
-    vec![format!(
+/// DuckDB's view of the bids among Parquet events.
+pub fn bids_view(parquet: &Path) -> String {
+    format!(
         "CREATE VIEW bid AS SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, bid.\"dateTime\", bid.extra
          FROM read_parquet('{}/*.parquet') WHERE event_type = 2",
         parquet.display()
-    )]
+    )
 }
 
 /// Runs every query on one cluster of this shape.
@@ -50,7 +51,7 @@ fn run_matrix(taskmanagers: usize, slots: u32) {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let cluster = Cluster::start(taskmanagers, slots, &options);
     let events = inputs::shared(&cluster, EVENTS);
-    let setup = judge_setup(&events.parquet);
+    let setup = [bids_view(&events.parquet)];
     for query in QUERIES {
         for input in Input::ALL {
             for parallelism in [1, 2, 4] {
