@@ -1,7 +1,7 @@
 //! Compiles the `.proto` files with protox, so that no `protoc` needs to be installed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["weir/v1/graph.proto", "weir/v1/control.proto"];
+    let files = ["weir/v1/graph.proto", "weir/v1/control.proto", "weir/v1/snapshot.proto"];
     for file in files {
         println!("cargo::rerun-if-changed={file}");
     }

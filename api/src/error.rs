@@ -120,6 +120,11 @@ codes! {
     ChannelClosed = "WEIR-3009", Internal, Restart;
     /// The network memory doesn't hold what the job's channels need.
     NetworkMemory = "WEIR-3010", User, Restart;
+
+    /// A file of a snapshot doesn't hold the bytes that were written.
+    SnapshotDamaged = "WEIR-4001", External, Never;
+    /// A snapshot that a newer version of Weir wrote.
+    SnapshotVersion = "WEIR-4002", User, Never;
 }
 
 impl fmt::Display for Code {

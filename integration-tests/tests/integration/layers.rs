@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-proto", &[]),
     ("weir-api", &["weir-proto"]),
+    ("weir-snapshots", &["weir-proto", "weir-api"]),
     ("weir-functions", &["weir-api"]),
     ("weir-sql", &["weir-proto", "weir-api", "weir-functions"]),
     ("weir-operators", &["weir-proto", "weir-api", "weir-functions"]),
