@@ -13,6 +13,7 @@ mod event_time;
 pub mod expression;
 mod group;
 mod union;
+mod unnest;
 mod watermark_generator;
 mod window;
 mod window_aggregate;
@@ -53,6 +54,7 @@ pub fn create_in_zone(
         }
         Kind::WindowAggregate(spec) => window_aggregate::create(node, spec, output)?,
         Kind::Union(_) => Box::new(union::Union::new(output)),
+        Kind::Unnest(spec) => Box::new(unnest::Unnest::new(&node.name, spec, &input()?, output)?),
         Kind::Source(_) | Kind::Sink(_) => {
             return Err(malformed("is a source or a sink: a task drives it itself"));
         }
