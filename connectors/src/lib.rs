@@ -21,6 +21,7 @@ pub mod print;
 pub mod random;
 pub mod reference;
 pub mod types;
+pub mod values;
 
 #[cfg(test)]
 mod testing;
@@ -39,4 +40,5 @@ pub fn registry(configuration: &Configuration) -> ConnectorRegistry {
         .with(kafka::Kafka)
         .with(print::Print)
         .with(blackhole::Blackhole)
+        .with(values::Values)
 }

@@ -10,8 +10,10 @@ use weir_proto::v1::aggregate_call::Function;
 
 use super::expressions::physical;
 use super::stream::{
-    Aggregate, Calc, Kind, Node, NodeId, Property, Role, Scan, Side, Span, StreamPlan, WindowTable, internal,
+    Aggregate, Calc, Kind, Node, NodeId, Property, Role, Scan, Side, Span, StreamPlan, Unnest, WindowTable,
+    internal,
 };
+use super::unnest_node::element_fields;
 use super::window_node::WINDOW_COLUMNS;
 
 impl StreamPlan {
@@ -32,6 +34,7 @@ impl StreamPlan {
             Kind::Scan(scan) => Ok(scan_columns(scan)),
             Kind::Calc(calc) => calc_columns(calc, input()?),
             Kind::Window(window) => window_columns(id, window, input()?),
+            Kind::Unnest(unnest) => unnest_columns(unnest, input()?),
             Kind::Aggregate(aggregate) => aggregate_columns(id, aggregate, input()?),
             Kind::Union => self.union_columns(id, inputs),
             Kind::Sink(_) => Ok((Vec::new(), Vec::new())),
@@ -129,6 +132,30 @@ fn window_columns(id: NodeId, window: &WindowTable, input: &Node) -> Result<(Vec
     {
         fields.push(Field::new(name, data_type.clone(), false));
         roles.push(role);
+    }
+    Ok((fields, roles))
+}
+
+fn unnest_columns(unnest: &Unnest, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
+    let mut fields = Vec::new();
+    let mut roles = Vec::new();
+    for name in &unnest.kept {
+        fields.push(input.schema.field_with_name(name)?.clone().with_metadata(Default::default()));
+        roles.push(input.role(name));
+    }
+    let collection = input.schema.field_with_name(&unnest.collection)?;
+    let of_element = element_fields(collection.data_type())
+        .ok_or_else(|| Error::internal(format!("an UNNEST of '{collection}'")))?;
+    for (position, name) in &unnest.elements {
+        let field = of_element
+            .get(*position)
+            .ok_or_else(|| Error::internal(format!("an element without a column {position}")))?;
+        fields.push(Field::new(name, field.data_type().clone(), field.is_nullable() || unnest.outer));
+        roles.push(Role::Plain);
+    }
+    if let Some(name) = &unnest.ordinality {
+        fields.push(Field::new(name, DataType::Int32, unnest.outer));
+        roles.push(Role::Plain);
     }
     Ok((fields, roles))
 }

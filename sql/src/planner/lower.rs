@@ -12,7 +12,8 @@ use weir_api::error::{Code, Error};
 
 use super::aggregate::lower_aggregate;
 use super::scan::lower_scan;
-use super::stream::{Item, Kind, NodeId, StreamPlan, WindowTable, internal};
+use super::stream::{Item, Kind, NodeId, StreamPlan, Unnest, WindowTable, internal};
+use super::unnest_node::UnnestNode;
 use super::window_node::WindowNode;
 use crate::error::{SqlError, SqlResult};
 
@@ -39,7 +40,10 @@ pub(super) fn lower(plan: &mut StreamPlan, logical: &LogicalPlan) -> SqlResult<N
         LogicalPlan::Union(union) => lower_union(plan, union),
         LogicalPlan::Extension(Extension { node }) => match node.as_any().downcast_ref::<WindowNode>() {
             Some(window) => lower_window(plan, window),
-            None => Err(Error::internal(format!("a plan node {} that nobody made", node.name())).into()),
+            None => match node.as_any().downcast_ref::<UnnestNode>() {
+                Some(unnest) => lower_unnest(plan, unnest),
+                None => Err(Error::internal(format!("a plan node {} that nobody made", node.name())).into()),
+            },
         },
         other => Err(SqlError::new(Code::Unsupported, refusal(other))),
     }
@@ -51,10 +55,7 @@ fn refusal(plan: &LogicalPlan) -> String {
         LogicalPlan::Sort(_) => "ORDER BY isn't",
         LogicalPlan::Limit(_) => "LIMIT isn't",
         LogicalPlan::Window(_) => "OVER isn't",
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            "rows without a table (SELECT without FROM, VALUES) aren't"
-        }
-        LogicalPlan::Unnest(_) => "UNNEST isn't",
+        LogicalPlan::Unnest(_) => "UNNEST in a SELECT list isn't",
         LogicalPlan::Subquery(_) => "correlated subqueries aren't",
         LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE isn't",
         _ => return format!("the query needs '{}', which isn't supported yet", plan.display()),
@@ -77,6 +78,30 @@ fn lower_window(plan: &mut StreamPlan, window: &WindowNode) -> SqlResult<NodeId>
         return Err(SqlError::at(Code::SqlType, window.position, message));
     }
     Ok(plan.add(Kind::Window(WindowTable { window: window.kind, time: column.name }), vec![input])?)
+}
+
+fn lower_unnest(plan: &mut StreamPlan, unnest: &UnnestNode) -> SqlResult<NodeId> {
+    let mut input = lower(plan, &unnest.input)?;
+    let kept = names_of(unnest.input.schema());
+    let collection = match resolve(&unnest.collection, unnest.input.schema())? {
+        Expr::Column(column) => column.name,
+        computed => {
+            let mut free = "$collection".to_owned();
+            while kept.contains(&free) {
+                free.push('$');
+            }
+            let mut items: Vec<Item> = kept.iter().map(|name| Item::column(name)).collect();
+            items.push(Item::new(&free, computed));
+            input = plan.calc(input, None, items)?;
+            free
+        }
+    };
+    let names = names_of(&unnest.schema);
+    let mut own: Vec<String> = names.into_iter().skip(kept.len()).collect();
+    let ordinality = if unnest.with_ordinality { own.pop() } else { None };
+    let elements = own.into_iter().enumerate().collect();
+    let unnest = Unnest { collection, kept, elements, ordinality, outer: unnest.outer };
+    Ok(plan.add(Kind::Unnest(unnest), vec![input])?)
 }
 
 fn lower_union(plan: &mut StreamPlan, union: &Union) -> SqlResult<NodeId> {

@@ -42,6 +42,8 @@ mod stream;
 mod table;
 mod typing;
 mod uid;
+mod unnest_node;
+mod values;
 mod window_node;
 
 #[cfg(test)]
@@ -196,6 +198,7 @@ fn plan_query(
     let at_query = |error: datafusion::common::DataFusionError| planning_error(&error, query.position);
     let resolved = planning.resolve(query)?;
     let typed = typing::coerce(resolved).map_err(at_query)?;
+    let typed = values::with_tables(typed, planning).map_err(at_query)?;
     let optimised = optimizer::optimize(typed, &planning.options()).map_err(at_query)?;
     let node = lower::lower(stream, &optimised).map_err(|error| {
         let grouping = (error.code() == Code::SqlUnbounded).then(|| place_of_grouping(query)).flatten();

@@ -8,7 +8,9 @@ use weir_proto::v1::aggregate_call::Function;
 
 use super::paths::path_of;
 use super::predicates::text_of;
-use super::stream::{Aggregate, Calc, Call, Item, Property, Scan, Sink, Span, WindowTable, column_named};
+use super::stream::{
+    Aggregate, Calc, Call, Item, Property, Scan, Sink, Span, Unnest, WindowTable, column_named,
+};
 use super::window_node::WindowText;
 use crate::types::flink_type_name;
 
@@ -94,6 +96,16 @@ fn literal_text(value: &ScalarValue) -> String {
 
 pub(super) fn of_window(window: &WindowTable) -> String {
     limited(format!("WindowTableFunction(window=[{}], time=[{}])", WindowText(window.window), window.time))
+}
+
+pub(super) fn of_unnest(unnest: &Unnest) -> String {
+    let own = unnest.elements.iter().map(|(_, name)| name).chain(&unnest.ordinality).cloned();
+    let kind = if unnest.outer { "LEFT" } else { "INNER" };
+    limited(format!(
+        "Unnest(collection=[{}], joinType=[{kind}], select=[{}])",
+        unnest.collection,
+        joined(unnest.kept.iter().cloned().chain(own))
+    ))
 }
 
 /// The phase of an aggregation before rows are shuffled.

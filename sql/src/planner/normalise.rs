@@ -2,15 +2,19 @@
 //!
 //! An output column without a name is called like the last part of the column or field that it is, else `EXPR$n`; of two of
 //! one name the second gets a number. A number with an exponent is a DOUBLE, `ROW(…)` names its fields, SIMILAR TO becomes a
-//! regular expression. Nothing else changes, and places are kept.
+//! regular expression. VALUES and UNNEST take the forms in which [`super::relation`] plans them. Nothing else changes, and places
+//! are kept.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
-    SelectItem, SetExpr, Spanned, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
+    JoinOperator, ObjectName, ObjectNamePart, Parens, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use super::similar::regex_of;
@@ -46,6 +50,7 @@ impl VisitorMut for Normaliser {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         name_outputs(&mut query.body);
+        rewrite_relations(&mut query.body);
         ControlFlow::Continue(())
     }
 
@@ -218,6 +223,104 @@ fn name_items(items: &mut [SelectItem]) {
         let alias = Ident::with_quote('`', free);
         *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
     }
+}
+
+/// VALUES as a table function, UNNEST as a part of the relation before it.
+fn rewrite_relations(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            rewrite_relations(left);
+            rewrite_relations(right);
+        }
+        SetExpr::Values(values) => {
+            let rows = std::mem::take(&mut values.rows);
+            *body = SetExpr::Select(Box::new(select_from(values_function(rows))));
+        }
+        SetExpr::Select(select) => {
+            let relations = std::mem::take(&mut select.from);
+            select.from = with_unnests(relations);
+        }
+        _ => {}
+    }
+}
+
+/// The function that VALUES becomes: a tuple for each row.
+pub(super) const VALUES: &str = "$values";
+
+fn values_function(rows: Vec<Parens<Vec<Expr>>>) -> TableFactor {
+    let args = rows.into_iter().map(|row| unnamed(Expr::Tuple(row.content))).collect();
+    TableFactor::Function {
+        lateral: false,
+        name: ObjectName::from(vec![Ident::with_quote('`', VALUES)]),
+        args,
+        with_ordinality: false,
+        alias: None,
+    }
+}
+
+fn select_from(relation: TableFactor) -> Select {
+    Select {
+        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        from: vec![TableWithJoins { relation, joins: Vec::new() }],
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        exclude: None,
+        into: None,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}
+
+/// Each UNNEST nested with what stands before it, so that both are planned together.
+fn with_unnests(relations: Vec<TableWithJoins>) -> Vec<TableWithJoins> {
+    let mut rewritten: Vec<TableWithJoins> = Vec::with_capacity(relations.len());
+    for TableWithJoins { relation, joins } in relations {
+        let before = match relation {
+            // `FROM t, UNNEST(…)`.
+            unnest @ TableFactor::UNNEST { .. } => match rewritten.pop() {
+                Some(TableWithJoins { relation, joins }) if joins.is_empty() => {
+                    let operator = JoinOperator::CrossJoin(JoinConstraint::None);
+                    nested(relation, Join { relation: unnest, global: false, join_operator: operator })
+                }
+                other => {
+                    rewritten.extend(other);
+                    unnest
+                }
+            },
+            other => other,
+        };
+        let mut all = TableWithJoins { relation: before, joins: Vec::new() };
+        for join in joins {
+            if all.joins.is_empty() && matches!(join.relation, TableFactor::UNNEST { .. }) {
+                all.relation = nested(all.relation, join);
+            } else {
+                all.joins.push(join);
+            }
+        }
+        rewritten.push(all);
+    }
+    rewritten
+}
+
+fn nested(relation: TableFactor, join: Join) -> TableFactor {
+    let table_with_joins = Box::new(TableWithJoins { relation, joins: vec![join] });
+    TableFactor::NestedJoin { table_with_joins, alias: None }
 }
 
 fn last_part(expression: &Expr) -> Option<String> {

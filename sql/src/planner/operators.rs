@@ -93,6 +93,10 @@ impl Builder<'_> {
                 let spec = Spec::WindowTableFunction(specs::window(window, &self.input(node)?.schema)?);
                 self.chained(node, uid.operator()?, names::of_window(window), spec, schema)
             }
+            Kind::Unnest(unnest) => {
+                let spec = Spec::Unnest(specs::unnest(unnest, &self.input(node)?.schema)?);
+                self.chained(node, uid.operator()?, names::of_unnest(unnest), spec, schema)
+            }
             Kind::Aggregate(aggregate) => self.aggregate(node, aggregate, uid),
             Kind::Sink(sink) => {
                 let parallelism = option(&sink.spec, "sink.parallelism", self.config)?;

@@ -8,7 +8,7 @@ use weir_api::error::{Error, Result};
 
 use super::common::split_common;
 use super::paths::{Need, Needs};
-use super::stream::{Aggregate, Calc, Item, Kind, Node, NodeId, Scan, Span, StreamPlan};
+use super::stream::{Aggregate, Calc, Item, Kind, Node, NodeId, Scan, Span, StreamPlan, Unnest};
 
 /// The plan without what no root needs.
 pub(super) fn prune(plan: &StreamPlan) -> Result<StreamPlan> {
@@ -130,6 +130,14 @@ fn input_requirement(node: &Node, input: &Node, need: &Requirement) -> Requireme
                 }
             }
         }
+        Kind::Unnest(unnest) => {
+            columns.add(&unnest.collection, &Need::All);
+            for name in &unnest.kept {
+                if let Some(of_column) = need.columns.get(name) {
+                    columns.add(name, of_column);
+                }
+            }
+        }
         Kind::Aggregate(aggregate) => {
             watermark = aggregate.span != Span::EndOfInput;
             columns_of_aggregate(aggregate).for_each(|column| columns.add(column, &Need::All));
@@ -175,6 +183,7 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
             let inputs = same_columns(plan, node, need, inputs)?;
             plan.add(Kind::Union, inputs)
         }
+        Kind::Unnest(unnest) => plan.add(Kind::Unnest(narrow_unnest(unnest, need)), inputs),
         Kind::Window(_) | Kind::Aggregate(_) | Kind::Sink(_) | Kind::Side(_) => {
             plan.add(node.kind.clone(), inputs)
         }
@@ -200,6 +209,19 @@ fn same_columns(
         .into_iter()
         .map(|input| plan.calc(input, None, kept.iter().map(|name| Item::column(name)).collect()))
         .collect()
+}
+
+fn narrow_unnest(unnest: &Unnest, need: &Requirement) -> Unnest {
+    let needed = |name: &String| need.columns.get(name).is_some();
+    let mut narrow = unnest.clone();
+    narrow.kept.retain(needed);
+    narrow.elements.retain(|(_, name)| needed(name));
+    narrow.ordinality = narrow.ordinality.filter(needed);
+    // Rows are counted by one of their columns.
+    if narrow.kept.is_empty() && narrow.elements.is_empty() && narrow.ordinality.is_none() {
+        narrow.elements.extend(unnest.elements.first().cloned());
+    }
+    narrow
 }
 
 fn narrow_scan(scan: &Scan, need: &Requirement) -> Scan {

@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    Spanned, TableFactor, TableWithJoins, Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Spanned, TableFactor, TableWithJoins, Value, Visit, Visitor,
 };
 
 use crate::error::{SqlError, SqlResult};
@@ -65,26 +65,18 @@ impl Refusal {
             }
             // Query inside parentheses: the visitor comes to it.
             SetExpr::Query(_) => ControlFlow::Continue(()),
-            SetExpr::Values(values) => self.refuse(
-                values,
-                "VALUES isn't supported yet: read a table, for instance of the connector 'datagen'",
-            ),
+            SetExpr::Values(_) => ControlFlow::Continue(()),
             other => self.refuse(other, format!("a query is a SELECT or a UNION ALL of some, not '{other}'")),
         }
     }
 
     fn select(&self, select: &Select) -> Verdict {
-        if let Some(first) = select.from.first() {
-            for relation in &select.from {
-                self.joins(relation)?;
+        for (index, relation) in select.from.iter().enumerate() {
+            if index > 0 && !matches!(relation.relation, TableFactor::UNNEST { .. }) {
+                return self.refuse(relation, "joins aren't supported yet: FROM can name one table");
             }
-            if let Some(second) = select.from.get(1) {
-                return self.refuse(second, "joins aren't supported yet: FROM can name one table");
-            }
-            self.factor(&first.relation)?;
-        } else {
-            return self
-                .refuse(select, "a SELECT without FROM isn't supported yet: there is no row to start from");
+            self.joins(relation)?;
+            self.factor(&relation.relation)?;
         }
         if let Some(Distinct::On(columns)) = &select.distinct {
             let at = columns.first();
@@ -113,13 +105,36 @@ impl Refusal {
     }
 
     fn joins(&self, relation: &TableWithJoins) -> Verdict {
-        match relation.joins.first() {
-            Some(join) => self.refuse(
-                &join.relation,
-                "joins aren't supported yet: both sides would be kept in state, for as long as the query says",
-            ),
-            None => ControlFlow::Continue(()),
+        for join in &relation.joins {
+            if !matches!(join.relation, TableFactor::UNNEST { .. }) {
+                let reason = "joins aren't supported yet: both sides would be kept in state, for as long as the query says";
+                return self.refuse(&join.relation, reason);
+            }
+            let constraint = match &join.join_operator {
+                JoinOperator::CrossJoin(constraint)
+                | JoinOperator::Join(constraint)
+                | JoinOperator::Inner(constraint)
+                | JoinOperator::Left(constraint)
+                | JoinOperator::LeftOuter(constraint) => constraint,
+                _ => {
+                    let reason = "UNNEST is joined by CROSS JOIN, or by LEFT JOIN … ON TRUE";
+                    return self.refuse(&join.relation, reason);
+                }
+            };
+            let is_true = |condition: &Expr| matches!(condition, Expr::Value(value) if value.value == Value::Boolean(true));
+            let crosses = matches!(join.join_operator, JoinOperator::CrossJoin(_));
+            match constraint {
+                JoinConstraint::None if crosses => {}
+                JoinConstraint::On(condition) if is_true(condition) && !crosses => {}
+                JoinConstraint::On(condition) => {
+                    let reason = "UNNEST is joined ON TRUE: put other conditions into WHERE";
+                    return self.refuse(condition, reason);
+                }
+                _ => return self.refuse(&join.relation, "UNNEST is joined by CROSS JOIN, or ON TRUE"),
+            }
+            self.factor(&join.relation)?;
         }
+        ControlFlow::Continue(())
     }
 
     fn factor(&self, factor: &TableFactor) -> Verdict {
@@ -137,7 +152,11 @@ impl Refusal {
                 self.joins(table_with_joins)?;
                 self.factor(&table_with_joins.relation)
             }
-            TableFactor::UNNEST { .. } => self.refuse(factor, "UNNEST isn't supported yet"),
+            TableFactor::UNNEST { array_exprs, with_offset, .. } => match array_exprs.as_slice() {
+                [_] if !with_offset => ControlFlow::Continue(()),
+                [_] => self.refuse(factor, "UNNEST … WITH OFFSET isn't Flink's: write WITH ORDINALITY"),
+                _ => self.refuse(factor, "UNNEST takes one array or map"),
+            },
             TableFactor::MatchRecognize { .. } => self.refuse(factor, "MATCH_RECOGNIZE isn't supported yet"),
             other => self.refuse(other, format!("'{other}' isn't supported in FROM")),
         }

@@ -1,21 +1,28 @@
-//! Window table functions in FROM: the parser has left a name in their place, this puts the [`WindowNode`] there.
+//! What FROM can hold beside tables and queries: window table functions, UNNEST, VALUES.
 //!
-//! The function's input is planned by DataFusion in the scope of the query, so it can be a table, a view or a name of an
+//! The parser has left a name in the place of a window table function, this puts the [`WindowNode`] there; an UNNEST stands in
+//! one relation with what is before it, whose columns it may name. A function's input is planned by DataFusion in the scope of the query, so it can be a table, a view or a name of an
 //! enclosing WITH.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::{Column, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, TableFactor};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{
+    Expr as AstExpr, FunctionArg, FunctionArgExpr, Ident, JoinOperator, ObjectName, Spanned, TableAlias,
+    TableFactor,
+};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 use weir_api::error::Code;
 
-use super::errors::{nearest_column, placed};
+use super::errors::{nearest_column, placed, planning_error};
+use super::normalise::VALUES;
+use super::unnest_node::UnnestNode;
+use super::values::values_plan;
 use super::window_node::{WINDOW_COLUMNS, WindowNode};
 use crate::error::SqlError;
 use crate::statement::{Name, Position, WindowCall, WindowInput};
@@ -38,6 +45,15 @@ impl RelationPlanner for WindowFunctions {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
+        if let TableFactor::Function { name, .. } = &relation
+            && name.0.first().and_then(|part| part.as_ident()).is_some_and(|ident| ident.value == VALUES)
+        {
+            return values(relation, context);
+        }
+        if let Some(unnest) = UnnestCall::of(&relation) {
+            let plan = unnest.plan(context)?;
+            return Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))));
+        }
         let call = match &relation {
             TableFactor::Table { name, args: None, .. } => match name.0.as_slice() {
                 [part] => part.as_ident().and_then(|ident| self.calls.get(&ident.value)),
@@ -53,6 +69,69 @@ impl RelationPlanner for WindowFunctions {
         let input = context.plan(factor_of(&call.input))?;
         let plan = window_over(call, input)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+/// The function that VALUES has become.
+fn values(relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+    let TableFactor::Function { args, alias, .. } = relation else {
+        return plan_err!("VALUES that isn't a function");
+    };
+    let nothing = DFSchema::empty();
+    let mut rows = Vec::with_capacity(args.len());
+    for row in args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(AstExpr::Tuple(row))) = row else {
+            return plan_err!("VALUES of something other than rows");
+        };
+        let row: Result<Vec<Expr>> =
+            row.into_iter().map(|value| context.sql_to_expr(value, &nothing)).collect();
+        rows.push(row?);
+    }
+    Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(values_plan(rows)?, alias))))
+}
+
+/// An UNNEST and what stands before it.
+struct UnnestCall<'a> {
+    /// `None`: it stands alone.
+    before: Option<&'a TableFactor>,
+    collection: &'a AstExpr,
+    outer: bool,
+    with_ordinality: bool,
+    alias: Option<&'a TableAlias>,
+}
+
+impl<'a> UnnestCall<'a> {
+    fn of(relation: &'a TableFactor) -> Option<Self> {
+        let (before, unnest, outer) = match relation {
+            TableFactor::UNNEST { .. } => (None, relation, false),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                let [join] = table_with_joins.joins.as_slice() else { return None };
+                let outer = matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
+                (Some(&table_with_joins.relation), &join.relation, outer)
+            }
+            _ => return None,
+        };
+        let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = unnest else { return None };
+        let [collection] = array_exprs.as_slice() else { return None };
+        Some(Self { before, collection, outer, with_ordinality: *with_ordinality, alias: alias.as_ref() })
+    }
+
+    fn plan(&self, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+        let input = match self.before {
+            Some(before) => context.plan(before.clone())?,
+            None => LogicalPlanBuilder::empty(true).build()?,
+        };
+        let collection = context.sql_to_expr(self.collection.clone(), input.schema())?;
+        let alias = self.alias.map(|alias| TableReference::bare(alias.name.value.as_str()));
+        let names = self.alias.iter().flat_map(|alias| &alias.columns);
+        let names = names.map(|column| column.name.value.clone()).collect();
+        let position = Position::of(self.collection.span());
+        let node = UnnestNode::try_new(input, collection, (self.outer, self.with_ordinality), alias, names)
+            .map_err(|error| match position {
+            Some(position) => placed(planning_error(&error, position)),
+            None => error,
+        })?;
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 }
 

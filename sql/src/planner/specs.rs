@@ -11,7 +11,7 @@ use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
 use super::config::PlannerConfig;
 use super::expressions::encode;
 use super::guard::guarded;
-use super::stream::{Aggregate, Calc, Property, Scan, Span, WindowTable, internal};
+use super::stream::{Aggregate, Calc, Property, Scan, Span, Unnest, WindowTable, internal};
 use crate::statement::WindowKind;
 
 /// The spec of a source that emits `schema`.
@@ -53,6 +53,20 @@ pub(super) fn window(window: &WindowTable, input: &Schema) -> Result<proto::Wind
     Ok(proto::WindowTableFunctionSpec {
         window: Some(message_of(window.window)),
         time_column: position(input, &window.time)?,
+    })
+}
+
+/// The spec of an UNNEST of rows of `input`.
+pub(super) fn unnest(unnest: &Unnest, input: &Schema) -> Result<proto::UnnestSpec> {
+    let element = |(element, _): &(usize, String)| {
+        u32::try_from(*element).map_err(|_| Error::internal(format!("column {element} of an element")))
+    };
+    Ok(proto::UnnestSpec {
+        collection: position(input, &unnest.collection)?,
+        kept: unnest.kept.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
+        elements: unnest.elements.iter().map(element).collect::<Result<_>>()?,
+        with_ordinality: unnest.ordinality.is_some(),
+        outer: unnest.outer,
     })
 }
 

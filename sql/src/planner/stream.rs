@@ -83,6 +83,7 @@ pub(super) enum Kind {
     Scan(Scan),
     Calc(Calc),
     Window(WindowTable),
+    Unnest(Unnest),
     Aggregate(Aggregate),
     Union,
     Sink(Sink),
@@ -163,6 +164,21 @@ pub(super) fn column_named(name: &str) -> Expr {
 pub(super) struct WindowTable {
     pub window: WindowKind,
     pub time: String,
+}
+
+/// A row for each element of a collection.
+#[derive(Clone)]
+pub(super) struct Unnest {
+    /// The array or map: a column of the input.
+    pub collection: String,
+    /// The columns of the input that are passed on.
+    pub kept: Vec<String>,
+    /// The columns of an element by their position in it, and their names.
+    pub elements: Vec<(usize, String)>,
+    /// The name of the column that numbers the elements.
+    pub ordinality: Option<String>,
+    /// Whether rows without elements are kept.
+    pub outer: bool,
 }
 
 /// Which rows an aggregate's group spans.

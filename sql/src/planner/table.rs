@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column as ColumnName, DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, TableProviderFilterPushDown, TableSource};
@@ -110,6 +110,30 @@ impl BoundTable {
             source,
             schema,
         })
+    }
+
+    /// A table that no statement declares: plain columns and nothing else.
+    pub fn of_columns(
+        short_name: String,
+        spec: TableSpec,
+        columns: SchemaRef,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        let bound = |field: &FieldRef| BoundColumn {
+            name: field.name().clone(),
+            value: Expr::Column(ColumnName::new_unqualified(field.name())),
+        };
+        Self {
+            name: spec.name.clone(),
+            short_name,
+            spec,
+            physical: columns.clone(),
+            columns: columns.fields().iter().map(bound).collect(),
+            watermark: None,
+            side_tables: SideTables::default(),
+            source,
+            schema: columns,
+        }
     }
 
     /// Whether the connector fills the column beside the record.

@@ -68,6 +68,7 @@ const fn kind_of(node: &Node) -> &'static str {
         Kind::Scan(_) => "source",
         Kind::Calc(_) => "calc",
         Kind::Window(_) => "window",
+        Kind::Unnest(_) => "unnest",
         Kind::Aggregate(_) => "aggregate",
         Kind::Union => "union",
         Kind::Sink(_) => "sink",
@@ -106,6 +107,11 @@ fn meaning_of(node: &Node) -> String {
             write!(text, "calc {predicate} {items:?}")
         }
         Kind::Window(window) => write!(text, "window {:?} {}", window.window, window.time),
+        Kind::Unnest(unnest) => write!(
+            text,
+            "unnest {} {:?} {:?} {:?} {}",
+            unnest.collection, unnest.kept, unnest.elements, unnest.ordinality, unnest.outer
+        ),
         Kind::Aggregate(aggregate) => write!(
             text,
             "aggregate {:?} {:?} {:?} {:?}{}",

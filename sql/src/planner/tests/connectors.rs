@@ -15,6 +15,7 @@ pub fn registry() -> ConnectorRegistry {
     ConnectorRegistry::default()
         .with(TestConnector { identifier: "unbounded", boundedness: Boundedness::Unbounded, filters: false })
         .with(TestConnector { identifier: "filtering", boundedness: Boundedness::Unbounded, filters: true })
+        .with(TestConnector { identifier: "values", boundedness: Boundedness::Bounded, filters: false })
         .with(TestConnector { identifier: "bounded", boundedness: Boundedness::Bounded, filters: false })
 }
 

@@ -8,6 +8,8 @@ mod nexmark;
 mod random;
 mod refused;
 mod side_tables;
+mod unnest;
+mod values;
 mod verify;
 mod windows;
 

@@ -73,6 +73,16 @@ fn operator(node: &OperatorNode, input: Option<&SchemaRef>) {
             let output = node.output_schema.as_ref().unwrap();
             assert_eq!(output.fields().len(), input.unwrap().fields().len() + 3);
         }
+        Kind::Unnest(spec) => {
+            let input = input.unwrap();
+            let output = node.output_schema.as_ref().unwrap();
+            for (column, field) in spec.kept.iter().zip(output.fields()) {
+                assert_eq!(input.field(*column as usize).data_type(), field.data_type());
+            }
+            let own = spec.kept.len() + spec.elements.len() + usize::from(spec.with_ordinality);
+            assert_eq!(own, output.fields().len());
+            assert!(own > 0);
+        }
         Kind::WindowAggregate(spec) => aggregate(spec, input.unwrap(), node.output_schema.as_ref().unwrap()),
         Kind::Union(_) => {}
     }

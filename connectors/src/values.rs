@@ -1,0 +1,228 @@
+//! `values`: the rows that a statement writes out itself, as VALUES or as a SELECT without FROM.
+//!
+//! The planner makes such tables; their rows are in an option, as an Arrow IPC stream in hexadecimal digits. One split, read by one
+//! subtask, in the order of the statement.
+
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::ipc::reader::StreamReader;
+use async_trait::async_trait;
+use weir_api::batch::TARGET_ROWS;
+use weir_api::connector::{Connector, OptionDescription};
+use weir_api::error::{Code, Error, Result};
+use weir_api::sink::Sink;
+use weir_api::source::{Boundedness, ReaderContext, Source, SourceEvent, SourceReader};
+use weir_proto::v1::{Split, TableSpec};
+
+use crate::types;
+
+const ROWS: &str = "rows";
+
+const OPTIONS: &[OptionDescription] = &[OptionDescription {
+    key: ROWS,
+    required: true,
+    default: None,
+    description: "The rows as an Arrow IPC stream, in hexadecimal digits. Made by the planner for VALUES and for SELECT without FROM: write those instead.",
+}];
+
+/// The connector `values`.
+pub struct Values;
+
+impl Connector for Values {
+    fn identifier(&self) -> &'static str {
+        "values"
+    }
+
+    fn options(&self) -> &'static [OptionDescription] {
+        OPTIONS
+    }
+
+    fn source(&self, table: &TableSpec) -> Result<Arc<dyn Source>> {
+        let text = table.options.get(ROWS).map_or("", String::as_str);
+        let refuse =
+            |what: String| Error::new(Code::TableOptions, format!("table {}: '{ROWS}' {what}", table.name));
+        let bytes = from_hex(text).ok_or_else(|| refuse("isn't in hexadecimal digits".to_owned()))?;
+        let rows = decode(&bytes).map_err(|what| refuse(format!("doesn't hold rows: {what}")))?;
+        let declared = types::declared(table)?;
+        if rows.iter().any(|rows| rows.schema().fields() != declared.fields()) {
+            return Err(refuse("has other columns than the table".to_owned()));
+        }
+        Ok(Arc::new(ValuesSource { rows }))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
+        Err(types::one_way(table, "read", "written"))
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    if text.len() % 2 != 0 {
+        return None;
+    }
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The batches of a stream; Arrow's reader panics on some that are malformed.
+fn decode(bytes: &[u8]) -> std::result::Result<Vec<RecordBatch>, String> {
+    catch_unwind(|| {
+        let reader = StreamReader::try_new(bytes, None).map_err(|error| error.to_string())?;
+        reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| error.to_string())
+    })
+    .unwrap_or_else(|_| Err("the stream is malformed".to_owned()))
+}
+
+struct ValuesSource {
+    rows: Vec<RecordBatch>,
+}
+
+#[async_trait]
+impl Source for ValuesSource {
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    fn max_parallelism(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    async fn discover(&self, _parallelism: u32) -> Result<Vec<Split>> {
+        Ok(vec![Split { id: "rows".to_owned(), ..Split::default() }])
+    }
+
+    fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
+        let mut batches = Vec::new();
+        if !splits.is_empty() {
+            for rows in &self.rows {
+                let rows = project(rows, &context.projected_schema)?;
+                let starts = (0..rows.num_rows()).step_by(TARGET_ROWS);
+                batches
+                    .extend(starts.map(|start| rows.slice(start, TARGET_ROWS.min(rows.num_rows() - start))));
+            }
+        }
+        batches.reverse();
+        Ok(Box::new(ValuesReader { batches, unfinished: !splits.is_empty() }))
+    }
+}
+
+/// The columns of `schema`, of which structs may hold fewer fields.
+fn project(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let column = rows.column_by_name(field.name());
+            let column = column.ok_or_else(|| Error::internal(format!("no column '{}'", field.name())))?;
+            narrowed(column, field.data_type())
+        })
+        .collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn narrowed(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let (Some(rows), DataType::Struct(fields)) = (column.as_struct_opt(), to) else {
+        return Ok(Arc::clone(column));
+    };
+    let of_fields = |fields: &Fields| {
+        fields
+            .iter()
+            .map(|field| {
+                let column = rows.column_by_name(field.name());
+                let column = column.ok_or_else(|| Error::internal(format!("no field '{}'", field.name())))?;
+                narrowed(column, field.data_type())
+            })
+            .collect::<Result<Vec<_>>>()
+    };
+    Ok(Arc::new(StructArray::try_new(fields.clone(), of_fields(fields)?, rows.nulls().cloned())?))
+}
+
+struct ValuesReader {
+    /// The last one first.
+    batches: Vec<RecordBatch>,
+    unfinished: bool,
+}
+
+impl SourceReader for ValuesReader {
+    fn poll_next(&mut self, _context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
+        Poll::Ready(match self.batches.pop() {
+            Some(records) => Some(Ok(SourceEvent::Records { split: 0, records })),
+            None if std::mem::take(&mut self.unfinished) => Some(Ok(SourceEvent::SplitFinished { split: 0 })),
+            None => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, StringArray};
+    use arrow::datatypes::{Field, Schema};
+    use arrow::ipc::writer::StreamWriter;
+
+    use super::*;
+    use crate::testing::{local, read_with, reader_context, runtime, source, table};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn rows() -> RecordBatch {
+        let fields =
+            Fields::from(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)]);
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec!["x", "y"]))];
+        let nested = StructArray::try_new(fields.clone(), columns, None).unwrap();
+        let schema = Schema::new(vec![Field::new("r", DataType::Struct(fields), true)]);
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(nested)]).unwrap()
+    }
+
+    fn stream(rows: &RecordBatch) -> Vec<u8> {
+        let mut writer = StreamWriter::try_new(Vec::new(), rows.schema_ref()).unwrap();
+        writer.write(rows).unwrap();
+        writer.finish().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    fn read(source: &Arc<dyn Source>, schema: &SchemaRef, parallelism: u32) -> RecordBatch {
+        let runtime = runtime();
+        let splits = local(source.discover(parallelism)).unwrap();
+        read_with(source.as_ref(), reader_context(schema.clone(), runtime.handle().clone()), splits).unwrap()
+    }
+
+    #[test]
+    fn rows_come_as_they_were_written_with_the_fields_that_are_asked_for() {
+        let text = hex(&stream(&rows()));
+        let values = source(&table("values", rows().schema_ref(), &[("rows", &text)])).unwrap();
+        assert_eq!(read(&values, rows().schema_ref(), 2), rows());
+        let fields = Fields::from(vec![Field::new("b", DataType::Utf8, true)]);
+        let narrow = Arc::new(Schema::new(vec![Field::new("r", DataType::Struct(fields), true)]));
+        let found = read(&values, &narrow, 1);
+        let found = found.column(0).as_struct();
+        assert_eq!(found.num_columns(), 1);
+        assert_eq!(found.column(0).as_string::<i32>().value(1), "y");
+    }
+
+    #[test]
+    fn what_holds_no_rows_is_refused() {
+        let refused = |text: &str| source(&table("values", rows().schema_ref(), &[("rows", text)])).is_err();
+        assert!(refused("0") && refused("zz") && refused("00112233"));
+        let bytes = stream(&rows());
+        for cut in 1..bytes.len() - 1 {
+            let mut damaged = bytes.clone();
+            damaged[cut] ^= 0x55;
+            let _ = refused(&hex(&damaged));
+        }
+        let other = Schema::new(vec![Field::new("n", DataType::Int32, true)]);
+        assert!(source(&table("values", &other, &[("rows", &hex(&bytes))])).is_err());
+    }
+}
