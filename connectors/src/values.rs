@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use arrow::ipc::reader::StreamReader;
+use arrow::ipc::{Buffer, MessageHeader, root_as_message};
 use async_trait::async_trait;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::connector::{Connector, OptionDescription};
@@ -21,6 +22,8 @@ use weir_proto::v1::{Split, TableSpec};
 use crate::types;
 
 const ROWS: &str = "rows";
+/// What begins each message of an Arrow IPC stream.
+const CONTINUATION: u32 = u32::MAX;
 
 const OPTIONS: &[OptionDescription] = &[OptionDescription {
     key: ROWS,
@@ -73,13 +76,52 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// The batches of a stream; Arrow's reader panics on some that are malformed.
+/// The batches of a stream; Arrow's reader panics on some that are malformed, and believes every length.
 fn decode(bytes: &[u8]) -> std::result::Result<Vec<RecordBatch>, String> {
+    check(bytes).ok_or("a length or a header isn't right")?;
     catch_unwind(|| {
         let reader = StreamReader::try_new(bytes, None).map_err(|error| error.to_string())?;
         reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| error.to_string())
     })
     .unwrap_or_else(|_| Err("the stream is malformed".to_owned()))
+}
+
+/// Checks that every message of a stream lies within it, buffers too, and that there are no more rows than bytes.
+fn check(mut rest: &[u8]) -> Option<()> {
+    let all = rest.len();
+    let word = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?));
+    loop {
+        if word(rest)? != CONTINUATION {
+            return None;
+        }
+        let length = usize::try_from(word(rest.get(4..)?)?).ok()?;
+        if length == 0 {
+            return (rest.len() == 8).then_some(());
+        }
+        let message = root_as_message(rest.get(8..8_usize.checked_add(length)?)?).ok()?;
+        let body = usize::try_from(message.bodyLength()).ok()?;
+        let end = 8_usize.checked_add(length)?.checked_add(body)?;
+        match message.header_type() {
+            MessageHeader::Schema => {}
+            MessageHeader::RecordBatch => {
+                let batch = message.header_as_record_batch()?;
+                let rows = |length: i64| usize::try_from(length).is_ok_and(|length| length <= all);
+                let within = |buffer: &Buffer| {
+                    let end = usize::try_from(buffer.offset().checked_add(buffer.length())?).ok()?;
+                    (buffer.offset() >= 0 && buffer.length() >= 0 && end <= body).then_some(())
+                };
+                batch.buffers()?.iter().try_for_each(within)?;
+                if batch.compression().is_some()
+                    || !rows(batch.length())
+                    || !batch.nodes()?.iter().all(|node| rows(node.length()))
+                {
+                    return None;
+                }
+            }
+            _ => return None,
+        }
+        rest = rest.get(end..)?;
+    }
 }
 
 struct ValuesSource {
@@ -217,10 +259,13 @@ mod tests {
         let refused = |text: &str| source(&table("values", rows().schema_ref(), &[("rows", text)])).is_err();
         assert!(refused("0") && refused("zz") && refused("00112233"));
         let bytes = stream(&rows());
-        for cut in 1..bytes.len() - 1 {
-            let mut damaged = bytes.clone();
-            damaged[cut] ^= 0x55;
-            let _ = refused(&hex(&damaged));
+        for at in 0..bytes.len() {
+            for damage in [0x55, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= damage;
+                let _ = refused(&hex(&damaged));
+            }
+            assert!(refused(&hex(&bytes[..at])));
         }
         let other = Schema::new(vec![Field::new("n", DataType::Int32, true)]);
         assert!(source(&table("values", &other, &[("rows", &hex(&bytes))])).is_err());

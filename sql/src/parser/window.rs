@@ -132,6 +132,10 @@ impl VisitorMut for Extraction<'_> {
     type Break = Box<SqlError>;
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
+        if let Some(unnest) = unnest_of(factor) {
+            *factor = unnest;
+            return ControlFlow::Continue(());
+        }
         let call = match factor {
             TableFactor::Table { name, args: Some(arguments), alias, .. } => WindowFunction::of(name)
                 .map(|function| (function, name.clone(), std::mem::take(&mut arguments.args), alias.take())),
@@ -166,6 +170,34 @@ impl VisitorMut for Extraction<'_> {
             "a statement within a query; only SELECT can be there",
         )))
     }
+}
+
+/// An UNNEST that was read as any other table function.
+fn unnest_of(factor: &mut TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, args: Some(arguments), alias, with_ordinality, .. } = factor else {
+        return None;
+    };
+    let is_unnest = matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|ident| {
+        ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("UNNEST")
+    }));
+    if !is_unnest {
+        return None;
+    }
+    let array_exprs = arguments
+        .args
+        .iter()
+        .map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect::<Option<Vec<Expr>>>()?;
+    Some(TableFactor::UNNEST {
+        alias: alias.take(),
+        array_exprs,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: *with_ordinality,
+    })
 }
 
 /// The arguments of a plain call; `None` if it has clauses that a window table function can't have.

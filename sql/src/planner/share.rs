@@ -29,7 +29,7 @@ pub(super) fn share_scans(plan: &StreamPlan) -> Result<StreamPlan> {
             .collect::<Result<Vec<_>>>()?;
         let id = match &node.kind {
             Kind::Scan(scan) => {
-                let known = merged.iter().find(|(known, _)| Arc::ptr_eq(&known.table, &scan.table));
+                let known = merged.iter().find(|(known, _)| is_same(known, scan));
                 let (all, source) = match known {
                     Some((all, source)) => (all.clone(), *source),
                     None => {
@@ -56,11 +56,16 @@ pub(super) fn share_scans(plan: &StreamPlan) -> Result<StreamPlan> {
     Ok(shared)
 }
 
+/// Whether both read the same table, with the same options.
+fn is_same(a: &Scan, b: &Scan) -> bool {
+    Arc::ptr_eq(&a.table, &b.table) || (a.table.name == b.table.name && a.table.spec == b.table.spec)
+}
+
 /// The scan of all readers of its table: with the filters that they have in common.
 fn for_all_readers(plan: &StreamPlan, scan: &Scan) -> Result<Scan> {
     let readers = || {
         plan.nodes.iter().filter_map(|node: &Node| match &node.kind {
-            Kind::Scan(other) if Arc::ptr_eq(&other.table, &scan.table) => Some(other),
+            Kind::Scan(other) if is_same(other, scan) => Some(other),
             _ => None,
         })
     };

@@ -98,7 +98,7 @@ fn what_cannot_be_unnested_is_refused_at_its_place() {
         "SELECT id FROM t CROSS JOIN UNNEST(id) AS u(x)",
         Code::SqlType,
         "line 6, column 36",
-        "'t.id' is BIGINT",
+        "'id' is BIGINT",
     );
     check(
         "SELECT id FROM t CROSS JOIN UNNEST(xs) AS u(x, y)",
