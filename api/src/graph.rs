@@ -14,8 +14,8 @@ use weir_proto::v1::OperatorSpec;
 
 pub use key_group::{KeyGroupRange, subtask_of_key_group};
 pub use layout::{
-    PANE_COLUMN, PANE_START_COLUMN, ROWS_COLUMN, aggregate_result_type, partial_columns,
-    window_aggregate_layout,
+    PANE_COLUMN, PANE_START_COLUMN, ROWS_COLUMN, aggregate_result_type, is_never_null, multiset_of,
+    partial_columns, window_aggregate_layout,
 };
 
 use crate::error::{Code, Error, Result};

@@ -4,26 +4,39 @@
 //! accumulator has a value for every group below the count that [`Accumulator::resize`] was last told, and `merge` of
 //! `partial`'s columns equals having updated with the same rows. They know numbers of groups, not keys.
 
+mod approximate;
 mod average;
+mod collect;
 mod count;
 pub(crate) mod distinct;
 mod extreme;
 mod extreme_bytes;
+mod list;
+mod ordered;
+mod pick;
 mod sum;
+mod variance;
 
 use std::ops::Range;
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int8Type, Int64Type};
 use weir_api::error::{Code, Error, Result};
+use weir_api::graph::aggregate_result_type;
+use weir_proto::v1::Literal;
 use weir_proto::v1::aggregate_call::Function;
 
 use crate::column::{is_bytes, with_integer_type};
+use approximate::ApproximateCount;
 use average::Average;
+use collect::Collect;
 use count::Count;
 use extreme::Extreme;
 use extreme_bytes::ExtremeBytes;
+use list::{List, Shape};
+use pick::Pick;
 use sum::Sum;
+use variance::{Spread, Variance};
 
 /// Which groups the rows of a batch belong to.
 #[derive(Clone, Copy)]
@@ -32,6 +45,17 @@ pub(crate) enum Ids<'a> {
     One { rows: usize },
     /// A group for each row.
     Each(&'a [u32]),
+}
+
+impl Ids<'_> {
+    /// The group of a row.
+    #[inline]
+    fn of(self, row: usize) -> usize {
+        match self {
+            Self::One { .. } => 0,
+            Self::Each(ids) => ids[row] as usize,
+        }
+    }
 }
 
 /// See the module.
@@ -58,8 +82,20 @@ pub(crate) trait Accumulator {
     fn size_bytes(&self) -> usize;
 }
 
+/// What is the same in all rows of a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) parameters: Vec<Literal>,
+    /// Nulls are values.
+    pub(crate) keeps_nulls: bool,
+}
+
 /// An accumulator without groups.
-pub(crate) fn create(function: Function, argument: Option<&DataType>) -> Result<Box<dyn Accumulator>> {
+pub(crate) fn create(
+    function: Function,
+    argument: Option<&DataType>,
+    options: &Options,
+) -> Result<Box<dyn Accumulator>> {
     let typed = |argument: Option<&DataType>| {
         argument.cloned().ok_or_else(|| {
             Error::new(Code::MalformedMessage, format!("{} without an argument", function.as_str_name()))
@@ -89,6 +125,22 @@ pub(crate) fn create(function: Function, argument: Option<&DataType>) -> Result<
         },
         Function::Max => create_extreme::<true>(function, typed(argument)?)?,
         Function::Min => create_extreme::<false>(function, typed(argument)?)?,
+        Function::FirstValue => Box::new(Pick::<false>::new(typed(argument)?)),
+        Function::LastValue => Box::new(Pick::<true>::new(typed(argument)?)),
+        Function::VarPop => Box::new(Variance::new(Spread::VARIANCE)),
+        Function::VarSamp => Box::new(Variance::new(Spread::SAMPLE_VARIANCE)),
+        Function::StddevPop => Box::new(Variance::new(Spread::DEVIATION)),
+        Function::StddevSamp => Box::new(Variance::new(Spread::SAMPLE_DEVIATION)),
+        Function::Collect => Box::new(Collect::new(typed(argument)?)?),
+        Function::ApproxCountDistinct => Box::new(ApproximateCount::default()),
+        Function::Listagg
+        | Function::ArrayAgg
+        | Function::JsonObjectagg
+        | Function::JsonArrayagg
+        | Function::Percentile
+        | Function::Percentiles => {
+            Box::new(List::new(typed(argument)?, Shape::new(function, options)?, options))
+        }
         Function::Unspecified => {
             return Err(Error::new(Code::MalformedMessage, "an aggregate without a function"));
         }
@@ -137,7 +189,8 @@ pub(crate) fn check_result(function: Function, argument: Option<&DataType>, resu
             DataType::Float32 | DataType::Float64 => result.is_floating(),
             _ => result.is_signed_integer() || result.is_floating(),
         },
-        _ => false,
+        (Function::Min | Function::Max | Function::Sum | Function::Avg, None) => false,
+        (function, argument) => aggregate_result_type(function, argument)? == *result,
     };
     if fits {
         return Ok(());
@@ -233,3 +286,5 @@ fn seen_nulls(seen: &[bool]) -> Option<arrow::buffer::NullBuffer> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_values;

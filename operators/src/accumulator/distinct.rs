@@ -12,34 +12,40 @@ use arrow::datatypes::{DataType, UInt32Type};
 use weir_api::error::{Error, Result};
 use weir_proto::v1::aggregate_call::Function;
 
-use super::{Accumulator, Ids, create};
+use super::{Accumulator, Ids, Options, create};
 use crate::group::Groups;
 
 /// See the module.
 pub(crate) struct Distinct {
     pairs: Groups,
     inner: Box<dyn Accumulator>,
+    keeps_nulls: bool,
     /// Scratch: the pair of each row.
     numbers: Vec<u32>,
 }
 
 impl Distinct {
-    pub(crate) fn new(function: Function, argument: &DataType) -> Result<Self> {
+    pub(crate) fn new(function: Function, argument: &DataType, options: &Options) -> Result<Self> {
         let pairs = Groups::new(&[DataType::UInt32, argument.clone()], 0)?;
-        Ok(Self { pairs, inner: create(function, Some(argument))?, numbers: Vec::new() })
+        Ok(Self {
+            pairs,
+            inner: create(function, Some(argument), options)?,
+            keeps_nulls: options.keeps_nulls,
+            numbers: Vec::new(),
+        })
     }
 
     pub(crate) fn resize(&mut self, groups: usize) {
         self.inner.resize(groups);
     }
 
-    /// Folds rows in; nulls don't count.
+    /// Folds rows in; nulls don't count, unless they are kept.
     pub(crate) fn update(&mut self, argument: &ArrayRef, ids: Ids) -> Result<()> {
         let ids: ArrayRef = Arc::new(match ids {
             Ids::One { rows } => UInt32Array::from_value(0, rows),
             Ids::Each(ids) => UInt32Array::from(ids.to_vec()),
         });
-        if argument.logical_null_count() == 0 {
+        if self.keeps_nulls || argument.logical_null_count() == 0 {
             return self.add(ids, argument);
         }
         let valid = is_not_null(argument)?;

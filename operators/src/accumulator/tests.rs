@@ -9,9 +9,14 @@ use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
+use weir_api::graph::is_never_null;
 use weir_proto::v1::aggregate_call::Function;
 
-use super::{Ids, check_result, create};
+use super::{Accumulator, Ids, Options, check_result};
+
+fn create(function: Function, argument: Option<&DataType>) -> weir_api::error::Result<Box<dyn Accumulator>> {
+    super::create(function, argument, &Options::default())
+}
 
 fn types() -> Vec<DataType> {
     let mut types =
@@ -35,7 +40,7 @@ fn types() -> Vec<DataType> {
 }
 
 /// Small numbers as any type.
-fn typed(values: &[Option<i64>], data_type: &DataType) -> ArrayRef {
+pub(super) fn typed(values: &[Option<i64>], data_type: &DataType) -> ArrayRef {
     let values: Int64Array = values.iter().copied().collect();
     match data_type {
         DataType::Time32(_) | DataType::Date32 => {
@@ -55,8 +60,9 @@ fn typed(values: &[Option<i64>], data_type: &DataType) -> ArrayRef {
 }
 
 /// The results of two batches, merged from two accumulators and computed by one.
-fn both_ways(
+pub(super) fn both_ways(
     function: Function,
+    options: &Options,
     batches: [&ArrayRef; 2],
     ids: [&[u32]; 2],
     groups: usize,
@@ -64,12 +70,12 @@ fn both_ways(
 ) -> ArrayRef {
     let argument = batches[0].data_type();
     check_result(function, Some(argument), result).unwrap();
-    let mut whole = create(function, Some(argument)).unwrap();
-    let mut target = create(function, Some(argument)).unwrap();
+    let mut whole = super::create(function, Some(argument), options).unwrap();
+    let mut target = super::create(function, Some(argument), options).unwrap();
     whole.resize(groups);
     target.resize(groups);
     for (batch, ids) in batches.into_iter().zip(ids) {
-        let mut part = create(function, Some(argument)).unwrap();
+        let mut part = super::create(function, Some(argument), options).unwrap();
         part.resize(groups);
         part.update(Some(batch), Ids::Each(ids)).unwrap();
         whole.update(Some(batch), Ids::Each(ids)).unwrap();
@@ -82,7 +88,7 @@ fn both_ways(
         let one = whole.result(group..group + 1, result).unwrap();
         assert_eq!(&one, &merged.slice(group, 1), "a range of groups");
         // Without groups the same.
-        let mut single = create(function, Some(argument)).unwrap();
+        let mut single = super::create(function, Some(argument), options).unwrap();
         single.resize(1);
         for (batch, ids) in batches.into_iter().zip(ids) {
             let rows: arrow::array::UInt32Array = (0..ids.len() as u32)
@@ -97,11 +103,11 @@ fn both_ways(
     whole.clear();
     whole.resize(groups);
     let cleared = whole.result(0..groups, result).unwrap();
-    assert!(function == Function::Count || cleared.null_count() == groups, "clear forgets");
+    assert!(is_never_null(function) || cleared.null_count() == groups, "clear forgets");
     merged
 }
 
-fn any_batch() -> impl Strategy<Value = Vec<(u32, Option<i64>)>> {
+pub(super) fn any_batch() -> impl Strategy<Value = Vec<(u32, Option<i64>)>> {
     proptest::collection::vec((0..4_u32, proptest::option::weighted(0.7, 0..100_i64)), 0..30)
 }
 
@@ -117,7 +123,7 @@ proptest! {
             let batches = [typed(&first, &data_type), typed(&second, &data_type)];
             let all = concat(&[batches[0].as_ref(), batches[1].as_ref()]).unwrap();
             let run = |function, result: &DataType| {
-                both_ways(function, [&batches[0], &batches[1]], [&first_ids, &second_ids], 4, result)
+                both_ways(function, &Options::default(), [&batches[0], &batches[1]], [&first_ids, &second_ids], 4, result)
             };
             let (min, max) = (run(Function::Min, &data_type), run(Function::Max, &data_type));
             let counts = run(Function::Count, &DataType::Int64);
@@ -149,7 +155,7 @@ proptest! {
         ];
         for (argument, result) in numbers {
             let batches = [typed(&first, &argument), typed(&second, &argument)];
-            let run = |function| both_ways(function, [&batches[0], &batches[1]], [&first_ids, &second_ids], 4, &result);
+            let run = |function| both_ways(function, &Options::default(), [&batches[0], &batches[1]], [&first_ids, &second_ids], 4, &result);
             let (sums, averages) = (run(Function::Sum), run(Function::Avg));
             for group in 0..4_usize {
                 let ids = first_ids.iter().chain(&second_ids);
@@ -176,7 +182,7 @@ proptest! {
     }
 }
 
-fn one_group(function: Function, argument: &ArrayRef, result: &DataType) -> ArrayRef {
+pub(super) fn one_group(function: Function, argument: &ArrayRef, result: &DataType) -> ArrayRef {
     let mut accumulator = create(function, Some(argument.data_type())).unwrap();
     accumulator.resize(1);
     accumulator.update(Some(argument), Ids::One { rows: argument.len() }).unwrap();

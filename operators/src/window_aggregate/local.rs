@@ -21,6 +21,7 @@ use super::panes::Panes;
 use super::plan::{Call, Input, Plan};
 use super::split::{parts, rows_of};
 use super::windowed::{STEPS, refuse_changes};
+use crate::accumulator::Options;
 use crate::calc::batch_of;
 use crate::window::Pane;
 
@@ -101,6 +102,7 @@ impl LocalAggregate {
                 argument_type: None,
                 filter: None,
                 distinct: false,
+                options: Options::default(),
             });
             calls.len() - 1
         });

@@ -56,8 +56,14 @@ impl PaneTable {
         let calls = calls
             .iter()
             .map(|call| match (&call.argument_type, call.distinct) {
-                (Some(argument), true) => Ok(CallState::Distinct(Distinct::new(call.function, argument)?)),
-                (argument, _) => Ok(CallState::Plain(accumulator::create(call.function, argument.as_ref())?)),
+                (Some(argument), true) => {
+                    Ok(CallState::Distinct(Distinct::new(call.function, argument, &call.options)?))
+                }
+                (argument, _) => Ok(CallState::Plain(accumulator::create(
+                    call.function,
+                    argument.as_ref(),
+                    &call.options,
+                )?)),
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { groups: Groups::new(key_types, capacity)?, calls })

@@ -13,7 +13,7 @@ use weir_proto::v1::{AggregateCall, WindowAggregateSpec};
 
 use super::late::LateRows;
 use super::pane::PaneTable;
-use crate::accumulator;
+use crate::accumulator::{self, Options};
 use crate::window::Windows;
 
 /// See the module.
@@ -71,6 +71,7 @@ pub(super) struct Call {
     pub(super) argument_type: Option<DataType>,
     pub(super) filter: Option<usize>,
     pub(super) distinct: bool,
+    pub(super) options: Options,
 }
 
 impl Plan {
@@ -195,7 +196,8 @@ impl Call {
         if distinct && argument.is_none() {
             return Err(Error::new(Code::MalformedMessage, "DISTINCT without an argument"));
         }
-        Ok(Self { function, argument, argument_type, filter, distinct })
+        let options = Options { parameters: call.parameters.clone(), keeps_nulls: call.keeps_nulls };
+        Ok(Self { function, argument, argument_type, filter, distinct, options })
     }
 }
 

@@ -4,9 +4,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::ExprSchemable;
 use weir_api::error::{Error, Result};
-use weir_api::graph::aggregate_result_type;
+use weir_api::graph::{aggregate_result_type, is_never_null};
 use weir_api::side_output;
-use weir_proto::v1::aggregate_call::Function;
 
 use super::expressions::physical;
 use super::stream::{
@@ -180,7 +179,7 @@ fn aggregate_columns(id: NodeId, aggregate: &Aggregate, input: &Node) -> Result<
     for call in &aggregate.calls {
         let argument = call.argument.as_ref().map(|name| input.schema.field_with_name(name)).transpose()?;
         let data_type = aggregate_result_type(call.function, argument.map(Field::data_type))?;
-        fields.push(Field::new(&call.name, data_type, call.function != Function::Count));
+        fields.push(Field::new(&call.name, data_type, !is_never_null(call.function)));
         roles.push(Role::Plain);
     }
     for (property, name) in &aggregate.properties {

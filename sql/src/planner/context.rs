@@ -52,7 +52,14 @@ impl<'a> Planning<'a> {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.optimizer.skip_failed_rules = false;
         options.execution.time_zone = Some(config.time_zone.clone());
-        let aggregates = aggregate_udfs().into_iter().map(|udf| (udf.name().to_owned(), udf)).collect();
+        let aggregates = aggregate_udfs()
+            .into_iter()
+            .flat_map(|udf| {
+                let names: Vec<String> =
+                    std::iter::once(udf.name().to_owned()).chain(udf.aliases().iter().cloned()).collect();
+                names.into_iter().map(move |name| (name, udf.clone()))
+            })
+            .collect();
         Self { session, aggregates, options: Arc::new(options), tables: RefCell::default() }
     }
 

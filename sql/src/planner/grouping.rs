@@ -2,15 +2,18 @@
 //!
 //! Invariant: an aggregate function is named by what it does, and no two columns of an aggregation have one name.
 
+use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use weir_api::error::{Code, Error};
+use weir_proto::v1::Literal;
 use weir_proto::v1::aggregate_call::Function;
 
 use super::functions::function_of;
 use super::lower::resolve;
+use super::predicates::literal_of;
 use super::stream::{Call, Item, NodeId, Property, Role};
 use crate::error::{SqlError, SqlResult};
 
@@ -126,21 +129,30 @@ impl Before {
             }
         };
         let shown = func.name().to_uppercase();
-        let function = function_of(func).ok_or_else(|| {
+        let types =
+            params.args.iter().map(|argument| argument.get_type(schema)).collect::<Result<Vec<_>, _>>();
+        let types = types.map_err(|error| Error::internal(error.strip_backtrace()))?;
+        let function = function_of(func, &types).ok_or_else(|| {
             SqlError::new(Code::Unsupported, format!("the aggregate function {shown} isn't supported"))
         })?;
-        if !params.order_by.is_empty() || params.null_treatment.is_some() {
-            let message = format!("ORDER BY and IGNORE NULLS inside {shown} aren't supported");
+        let respects = params.null_treatment == Some(NullTreatment::RespectNulls);
+        if !params.order_by.is_empty() || (respects && function != Function::ArrayAgg) {
+            let message = format!("ORDER BY and RESPECT NULLS inside {shown} aren't supported");
             return Err(SqlError::new(Code::Unsupported, message));
         }
-        let argument = match params.args.as_slice() {
-            [argument] => resolve(argument, schema)?,
+        let (argument, parameters) = match params.args.as_slice() {
+            [argument] => (resolve(argument, schema)?, Vec::new()),
+            [argument, parameter] if function != Function::Count => {
+                (resolve(argument, schema)?, parameters_of(function, &shown, parameter)?)
+            }
             arguments => {
                 let message =
                     format!("{shown} of {} arguments isn't supported: it takes one", arguments.len());
                 return Err(SqlError::new(Code::Unsupported, message));
             }
         };
+        let keeps_nulls =
+            function == Function::ArrayAgg && params.null_treatment != Some(NullTreatment::IgnoreNulls);
         // A count of what is never null is a count of rows.
         let counts_rows = function == Function::Count
             && !params.distinct
@@ -155,8 +167,34 @@ impl Before {
         };
         // The smallest of some values is the smallest of them without repetitions.
         let distinct = params.distinct && !matches!(function, Function::Min | Function::Max);
-        Ok(Call::new(function, argument, filter, distinct))
+        let name = String::new();
+        Ok(Call { function, argument, parameters, filter, distinct, keeps_nulls, name }.named())
     }
+}
+
+/// What stands behind the argument: a separator, a percentage, or an array of percentages.
+fn parameters_of(function: Function, shown: &str, parameter: &Expr) -> SqlResult<Vec<Literal>> {
+    let written_out = || {
+        let message =
+            format!("the second argument of {shown} must be written out, as it is the same for all rows");
+        SqlError::new(Code::Unsupported, message)
+    };
+    let Expr::Literal(value, _) = parameter else { return Err(written_out()) };
+    let values = match value {
+        ScalarValue::List(list) => {
+            let elements = list.value(0);
+            let values = (0..elements.len()).map(|index| ScalarValue::try_from_array(&elements, index));
+            values.collect::<Result<Vec<_>, _>>().map_err(|error| Error::internal(error.strip_backtrace()))?
+        }
+        value => vec![value.clone()],
+    };
+    let is_share = |value: &ScalarValue| matches!(value, ScalarValue::Float64(Some(0.0..=1.0)));
+    if function != Function::Listagg && !values.iter().all(is_share) {
+        let message = format!("percentages of {shown} lie between 0 and 1");
+        return Err(SqlError::new(Code::SqlType, message));
+    }
+    let literals = values.iter().map(|value| literal_of(value).map(|value| Literal { value: Some(value) }));
+    literals.collect::<Option<_>>().ok_or_else(written_out)
 }
 
 /// What a window's column is called.

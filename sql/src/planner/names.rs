@@ -146,16 +146,14 @@ pub(super) fn of_aggregate(aggregate: &Aggregate, phase: &str) -> String {
 fn call_text(call: &Call) -> String {
     let function = match call.function {
         Function::Unspecified => "?",
-        Function::Count => "COUNT",
-        Function::Sum => "SUM",
-        Function::Min => "MIN",
-        Function::Max => "MAX",
-        Function::Avg => "AVG",
+        Function::Percentiles => Function::Percentile.as_str_name(),
+        function => function.as_str_name(),
     };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let argument = call.argument.as_deref().unwrap_or("*");
     let filter = call.filter.as_ref().map_or_else(String::new, |filter| format!(" FILTER {filter}"));
-    format!("{function}({distinct}{argument}){filter} AS {}", call.name)
+    let parameters = call.parameters_text();
+    format!("{function}({distinct}{argument}{parameters}){filter} AS {}", call.name)
 }
 
 pub(super) fn of_sink(sink: &Sink) -> String {

@@ -56,7 +56,8 @@ const fn operator_of(operator: Operator) -> Option<predicate::Operator> {
     })
 }
 
-fn literal_of(value: &ScalarValue) -> Option<Value> {
+/// The literal as connectors and operators get it; `None` for a type that has none.
+pub(super) fn literal_of(value: &ScalarValue) -> Option<Value> {
     Some(match value {
         ScalarValue::Boolean(Some(value)) => Value::Boolean(*value),
         ScalarValue::Int8(Some(value)) => Value::Integer(i64::from(*value)),
@@ -83,7 +84,13 @@ pub(super) fn text_of(predicate: &Predicate) -> String {
         predicate::Operator::Gt => ">",
         predicate::Operator::GtEq => ">=",
     };
-    let value = match predicate.literal.as_ref().and_then(|literal| literal.value.as_ref()) {
+    let value = predicate.literal.as_ref().map_or_else(|| "NULL".to_owned(), literal_text);
+    format!("{} {operator} {value}", predicate.path.join("."))
+}
+
+/// A literal as plans show it.
+pub(super) fn literal_text(literal: &Literal) -> String {
+    match &literal.value {
         None => "NULL".to_owned(),
         Some(Value::Boolean(value)) => value.to_string(),
         Some(Value::Integer(value)) => value.to_string(),
@@ -91,6 +98,5 @@ pub(super) fn text_of(predicate: &Predicate) -> String {
         Some(Value::String(value)) => format!("'{}'", value.replace('\'', "''")),
         Some(Value::TimestampMillis(value)) => format!("TIMESTAMP {value} ms"),
         Some(Value::DateDays(value)) => format!("DATE {value} d"),
-    };
-    format!("{} {operator} {value}", predicate.path.join("."))
+    }
 }

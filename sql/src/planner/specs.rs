@@ -100,6 +100,8 @@ pub(super) fn aggregate(
                 filter_column: call.filter.as_ref().map(|name| position(input, name)).transpose()?,
                 distinct: call.distinct,
                 name: call.name.clone(),
+                parameters: call.parameters.clone(),
+                keeps_nulls: call.keeps_nulls,
             })
         })
         .collect::<Result<_>>()?;

@@ -13,8 +13,9 @@ use weir_api::error::{Error, Result};
 use weir_api::schema::mark_rowtime;
 use weir_api::source::Boundedness;
 use weir_proto::v1::aggregate_call::Function;
-use weir_proto::v1::{Predicate, TableSpec};
+use weir_proto::v1::{Literal, Predicate, TableSpec};
 
+use super::predicates::literal_text;
 use super::table::BoundTable;
 use crate::catalog::SideTable;
 use crate::statement::WindowKind;
@@ -216,31 +217,67 @@ pub(super) struct Late {
 }
 
 /// One aggregate function.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Call {
     pub function: Function,
     /// `None`: `COUNT(*)`.
     pub argument: Option<String>,
+    /// Arguments that are the same for all rows.
+    pub parameters: Vec<Literal>,
     /// A boolean column.
     pub filter: Option<String>,
     pub distinct: bool,
+    /// Nulls are values, too.
+    pub keeps_nulls: bool,
     /// Distinct from the aggregation's keys and window columns.
     pub name: String,
 }
 
+// What a call doesn't have isn't shown: uids are made of this text, and stay when calls can have more.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Call");
+        shown.field("function", &self.function).field("argument", &self.argument);
+        shown.field("filter", &self.filter).field("distinct", &self.distinct).field("name", &self.name);
+        if !self.parameters.is_empty() {
+            shown.field("parameters", &self.parameters);
+        }
+        if self.keeps_nulls {
+            shown.field("keeps_nulls", &true);
+        }
+        shown.finish()
+    }
+}
+
 impl Call {
-    /// A call named by what it does.
-    pub fn new(function: Function, argument: Option<String>, filter: Option<String>, distinct: bool) -> Self {
-        let mut name = format!("{}(", function.as_str_name().to_lowercase());
-        if distinct {
+    /// The call with a name that says what it does.
+    pub fn named(mut self) -> Self {
+        let mut name = format!("{}(", self.function.as_str_name().to_lowercase());
+        if self.distinct {
             name.push_str("distinct ");
         }
-        name.push_str(argument.as_deref().unwrap_or("*"));
+        name.push_str(self.argument.as_deref().unwrap_or("*"));
+        name.push_str(&self.parameters_text());
         name.push(')');
-        if let Some(filter) = &filter {
+        if let Some(filter) = &self.filter {
             name.push_str(&format!(" where {filter}"));
         }
-        Self { function, argument, filter, distinct, name }
+        self.name = name;
+        self
+    }
+
+    /// What follows the argument in a call's text.
+    pub fn parameters_text(&self) -> String {
+        let mut text = String::new();
+        for parameter in &self.parameters {
+            text.push_str(", ");
+            text.push_str(&literal_text(parameter));
+        }
+        // ARRAY_AGG keeps nulls unless it is told not to.
+        if self.function == Function::ArrayAgg && !self.keeps_nulls {
+            text.push_str(" ignore nulls");
+        }
+        text
     }
 
     /// Whether both yield the same.

@@ -85,6 +85,8 @@ pub(super) fn call(function: Function, argument: Option<u32>) -> AggregateCall {
         arguments: argument.into_iter().collect(),
         filter_column: None,
         distinct: false,
+        parameters: Vec::new(),
+        keeps_nulls: false,
         name: format!("{function:?}{argument:?}"),
     }
 }
