@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{MultipartId, ObjectStore};
@@ -24,6 +25,8 @@ use s3::Settings;
 
 /// The schemes that name S3.
 const S3_SCHEMES: [&str; 3] = ["s3", "s3a", "s3p"];
+/// The scheme of stores in this process's memory, gone with it: for tests.
+const MEMORY: &str = "memory";
 
 /// The file systems that a process reaches.
 #[derive(Clone)]
@@ -45,9 +48,8 @@ pub struct Upload {
 /// A bucket of an object store.
 #[derive(Clone)]
 pub struct Bucket {
-    /// `s3`.
-    scheme: &'static str,
-    name: String,
+    /// `s3://name`.
+    url: String,
     /// Its objects.
     pub objects: Arc<dyn ObjectStore>,
     /// Uploads that can be completed by another process than the one that began them.
@@ -100,7 +102,8 @@ impl FileSystems {
             }
             return Ok(Location::Local(PathBuf::from(path)));
         }
-        if !S3_SCHEMES.contains(&scheme) {
+        let scheme = if S3_SCHEMES.contains(&scheme) { S3_SCHEMES[0] } else { scheme };
+        if !matches!(scheme, "s3" | MEMORY) {
             return Err(Error::new(
                 Code::InvalidArgument,
                 format!("'{text}' has the scheme '{scheme}'; there are file, s3, s3a and s3p"),
@@ -115,7 +118,7 @@ impl FileSystems {
             Error::new(Code::InvalidArgument, format!("'{text}' isn't the path of an object"))
                 .with_source(error)
         })?;
-        Ok(Location::Object(ObjectLocation { bucket: self.bucket(bucket)?, key }))
+        Ok(Location::Object(ObjectLocation { bucket: self.bucket(scheme, bucket)?, key }))
     }
 
     /// The store behind a path and the path in it, for what treats files as objects too.
@@ -137,15 +140,21 @@ impl FileSystems {
         self.upload
     }
 
-    fn bucket(&self, name: &str) -> Result<Bucket> {
+    fn bucket(&self, scheme: &str, name: &str) -> Result<Bucket> {
+        let url = format!("{scheme}://{name}");
         // The map is whole whatever happened to a thread that held it.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = buckets.get(name) {
+        if let Some(bucket) = buckets.get(&url) {
             return Ok(bucket.clone());
         }
-        let (objects, uploads) = self.settings.bucket(name)?;
-        let bucket = Bucket { scheme: "s3", name: name.to_owned(), objects, uploads };
-        buckets.insert(name.to_owned(), bucket.clone());
+        let (objects, uploads) = if scheme == MEMORY {
+            let memory = Arc::new(InMemory::new());
+            (memory.clone() as Arc<dyn ObjectStore>, memory as Arc<dyn MultipartStore>)
+        } else {
+            self.settings.bucket(name)?
+        };
+        let bucket = Bucket { url: url.clone(), objects, uploads };
+        buckets.insert(url, bucket.clone());
         Ok(bucket)
     }
 }
@@ -170,7 +179,7 @@ impl ObjectLocation {
 
 impl fmt::Display for ObjectLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/{}", self.bucket.scheme, self.bucket.name, self.key)
+        write!(f, "{}/{}", self.bucket.url, self.key)
     }
 }
 

@@ -1,6 +1,9 @@
-//! Makes prepared files visible by renaming them, and removes what was never committed. Runs in the JobManager.
+//! Makes prepared files visible, and removes what was never committed. Runs in the JobManager.
 //!
-//! Invariant: committing twice is committing once: a file that is no longer in its hidden folder but at its place is done.
+//! Invariant: committing twice is committing once: a file that is no longer in its hidden folder but at its place is done, and so
+//! is an object that is there though its upload is gone.
+
+mod objects;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,60 +14,92 @@ use async_trait::async_trait;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::{Attempt, JobId};
 use weir_api::sink::{Committable, Committer};
+use weir_api::storage::Location;
 
 use super::layout;
-use super::parts::{Rename, sync_folder};
+use super::output::Pending;
+use super::parts::sync_folder;
+
+/// The name of the empty file that a committed partition's folder gets.
+#[derive(Clone, Debug)]
+pub struct SuccessFile(pub String);
 
 /// The committer of one table.
 pub struct FileCommitter {
     /// The table's name, for messages.
     pub table: String,
     /// The table's folder.
-    pub folder: PathBuf,
+    pub root: Location,
+    /// What a commit puts into the folders of partitions.
+    pub success: Option<SuccessFile>,
 }
 
 #[async_trait]
 impl Committer for FileCommitter {
     async fn commit(&self, committables: Vec<Committable>) -> Result<()> {
-        self.blocking(move || rename_all(&committables)).await
+        let pending = committables.iter().map(|pending| Pending::of(pending)).collect::<Result<Vec<_>>>()?;
+        let success = self.success.clone();
+        match &self.root {
+            Location::Local(_) => blocking(move || rename_all(&pending, success.as_ref())).await,
+            Location::Object(root) => objects::complete_all(root, &pending, success.as_ref()).await,
+        }
+        .map_err(|error| self.within(error))
     }
 
     async fn abort(&self, job: JobId, attempt: Attempt) -> Result<()> {
-        let folder = self.folder.clone();
-        self.blocking(move || remove_attempts(&folder, job, attempt)).await
+        match &self.root {
+            Location::Local(root) => {
+                let root = root.clone();
+                blocking(move || remove_attempts(&root, job, attempt)).await
+            }
+            Location::Object(root) => objects::abort_attempts(root, job, attempt).await,
+        }
+        .map_err(|error| self.within(error))
     }
 }
 
 impl FileCommitter {
-    async fn blocking(&self, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| Error::internal("a commit ended early").with_source(error))?
-            .map_err(|error| error.context(format_args!("table {}", self.table)))
+    fn within(&self, error: Error) -> Error {
+        error.context(format_args!("table {}", self.table))
     }
+}
+
+async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("a commit ended early").with_source(error))?
 }
 
 fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
     Error::new(Code::Io, format!("{doing} {}", path.display())).with_source(error)
 }
 
-fn rename_all(committables: &[Committable]) -> Result<()> {
+fn rename_all(pending: &[Pending], success: Option<&SuccessFile>) -> Result<()> {
     let mut folders = BTreeSet::new();
-    let mut hidden = BTreeSet::new();
-    for committable in committables {
-        let rename: Rename = serde_json::from_slice(committable).map_err(|error| {
-            Error::new(Code::MalformedMessage, "a committable isn't a file's").with_source(error)
-        })?;
-        match fs::rename(&rename.from, &rename.to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && rename.to.exists() => {}
-            Err(error) => return Err(failed("commit", &rename.from, error)),
+    let mut hidden: BTreeSet<PathBuf> = BTreeSet::new();
+    for file in pending {
+        let Pending::Rename { from, to } = file else {
+            return Err(Error::new(Code::MalformedMessage, "an upload is to be committed to a local folder"));
+        };
+        let folder = to.parent().unwrap_or(Path::new("/"));
+        if folders.insert(folder.to_owned()) {
+            make_folder(folder)?;
         }
-        folders.extend(rename.to.parent().map(Path::to_owned));
-        hidden.extend(rename.from.parent().map(Path::to_owned));
+        match fs::rename(from, to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && to.exists() => {}
+            Err(error) => return Err(failed("commit", from, error)),
+        }
+        hidden.extend(from.parent().map(Path::to_owned));
     }
     for folder in &folders {
         sync_folder(folder).map_err(|error| failed("commit to", folder, error))?;
+        if let Some(SuccessFile(name)) = success {
+            let path = folder.join(name);
+            fs::File::create(&path)
+                .and_then(|_| sync_folder(folder))
+                .map_err(|error| failed("create", &path, error))?;
+        }
     }
     for folder in &hidden {
         // Another sink may still have files in it; whoever commits last removes it.
@@ -73,6 +108,23 @@ fn rename_all(committables: &[Committable]) -> Result<()> {
                 return Err(failed("remove", folder, error));
             }
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder with those above it, and their entries durable.
+fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_folder(above)?;
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(failed("create", folder, error));
+            }
+            _ => sync_folder(above).map_err(|error| failed("commit to", above, error))?,
         }
     }
     Ok(())

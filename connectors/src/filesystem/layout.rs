@@ -1,21 +1,69 @@
-//! Every name that the sink gives to a file or folder. The one place that knows them.
+//! Every name that the sink gives to a file, folder or object. The one place that knows them.
 //!
-//! `<path>/.weir-<job>-<attempt>/part-<uid>-<subtask>-<n>.<ext>` while it is written, `<path>/part-<uid>-<subtask>-<n>.<ext>`
-//! once committed. `<uid>` comes from job, attempt and operator, so that no two runs, and no two sinks of one job, ever give
-//! the same name.
+//! Files: `<path>/.weir-<job>-<attempt>/part-<uid>-<subtask>-<n>.<ext>` while they are written,
+//! `<path>/<partition>/part-<uid>-<subtask>-<n>.<ext>` once committed. Objects have the second name alone, as an upload can't be
+//! seen; a marker `<path>/.weir-<job>-<attempt>/<name>.upload` names each upload that isn't complete. `<uid>` comes from job,
+//! attempt and operator, so that no two runs, and no two sinks of one job, ever give the same name.
 
 use std::path::{Path, PathBuf};
 
+use weir_api::error::Result;
 use weir_api::id::{Attempt, JobId};
+use weir_api::storage::failed;
+use weir_api::storage::object_store::path::Path as Key;
 
 use crate::random::mix;
 
 const PREFIX: &str = ".weir-";
 
-/// The hidden folder of an attempt.
-#[must_use]
-pub fn attempt_folder(path: &Path, job: JobId, attempt: Attempt) -> PathBuf {
-    path.join(format!("{PREFIX}{job}-{attempt}"))
+/// The names of one subtask's files.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The job.
+    pub job: JobId,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// The sink operator's uid.
+    pub uid: String,
+    /// Which parallel instance it is.
+    pub subtask: u32,
+    /// What stands behind the point.
+    pub extension: &'static str,
+}
+
+impl Names {
+    /// The name of file `n`.
+    #[must_use]
+    pub fn part(&self, n: u32) -> String {
+        let fold =
+            |hash: u64, bytes: &[u8]| bytes.iter().fold(hash, |hash, byte| mix(hash ^ u64::from(*byte)));
+        let hash = fold(fold(u64::from(self.attempt.0), self.job.as_bytes()), self.uid.as_bytes());
+        format!("part-{hash:016x}-{}-{n}.{}", self.subtask, self.extension)
+    }
+
+    /// The hidden folder of the attempt.
+    #[must_use]
+    pub fn hidden_folder(&self, path: &Path) -> PathBuf {
+        path.join(self.hidden())
+    }
+
+    fn hidden(&self) -> String {
+        format!("{PREFIX}{}-{}", self.job, self.attempt)
+    }
+
+    /// The key of a committed object; `folder` is a partition's, or empty.
+    pub fn object(&self, root: &Key, folder: &str, name: &str) -> Result<Key> {
+        key(&format!("{root}/{folder}{name}"))
+    }
+
+    /// The key of an upload's marker.
+    pub fn marker(&self, root: &Key, name: &str) -> Result<Key> {
+        key(&format!("{root}/{}/{name}.upload", self.hidden()))
+    }
+}
+
+fn key(text: &str) -> Result<Key> {
+    Key::parse(text.trim_start_matches('/')).map_err(|error| failed("name", &text, error.into()))
 }
 
 /// The attempt whose hidden folder has this name, if it is one of this job.
@@ -25,29 +73,37 @@ pub fn attempt_of(name: &str, job: JobId) -> Option<Attempt> {
     attempt.parse().ok().map(Attempt)
 }
 
-/// A file's name.
-#[must_use]
-pub fn part_name(job: JobId, attempt: Attempt, uid: &str, subtask: u32, n: u32, extension: &str) -> String {
-    let fold = |hash: u64, bytes: &[u8]| bytes.iter().fold(hash, |hash, byte| mix(hash ^ u64::from(*byte)));
-    let hash = fold(fold(u64::from(attempt.0), job.as_bytes()), uid.as_bytes());
-    format!("part-{hash:016x}-{subtask}-{n}.{extension}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names(job: JobId, attempt: u32, uid: &str) -> Names {
+        Names { job, attempt: Attempt(attempt), uid: uid.into(), subtask: 0, extension: "json" }
+    }
+
     #[test]
     fn names_tell_jobs_attempts_and_operators_apart() {
         let (one, two) = (JobId::from_bytes([1; 16]), JobId::from_bytes([2; 16]));
-        let folder = attempt_folder(Path::new("/out"), one, Attempt(12));
+        let folder = names(one, 12, "a").hidden_folder(Path::new("/out"));
         let name = folder.file_name().and_then(|name| name.to_str()).expect("a name");
         assert_eq!(attempt_of(name, one), Some(Attempt(12)));
         assert_eq!(attempt_of(name, two), None);
         assert_eq!(attempt_of("part-0", one), None);
-        let part = |job, attempt, uid| part_name(job, Attempt(attempt), uid, 0, 0, "json");
+        let part = |job, attempt, uid| names(job, attempt, uid).part(0);
         let base = part(one, 1, "a");
         assert_eq!(base, part(one, 1, "a"));
         assert!([part(two, 1, "a"), part(one, 2, "a"), part(one, 1, "b")].iter().all(|other| *other != base));
+    }
+
+    #[test]
+    fn keys_of_objects() {
+        let names = names(JobId::from_bytes([1; 16]), 3, "a");
+        let root = Key::parse("out").expect("a key");
+        let object = names.object(&root, "k=a%2Fb/", "part-0.json").expect("a key");
+        assert_eq!(object.as_ref(), "out/k=a%2Fb/part-0.json");
+        assert_eq!(names.object(&Key::default(), "", "part-0.json").expect("a key").as_ref(), "part-0.json");
+        let marker = names.marker(&root, "part-0.json").expect("a key");
+        let folder = marker.as_ref().split('/').nth(1).expect("a folder");
+        assert_eq!(attempt_of(folder, names.job), Some(Attempt(3)));
     }
 }

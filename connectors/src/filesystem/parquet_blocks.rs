@@ -1,12 +1,11 @@
 //! Reads row groups of Parquet files: only the wanted leaves, cast to the declared types.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, RecordBatchReader};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatchReader};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -15,13 +14,19 @@ use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
 use weir_api::source::SourceEvent;
 
+use super::columns::Assembly;
+use super::input::{Chunks, Inputs};
+use super::pruned::{Next, Splits};
 use super::read_ahead::Blocks;
-use super::split::{FileSplit, Part};
+use super::split::{FileInfo, FileSplit, Part};
 use crate::formats::parquet::{Adapter, projection};
+
+/// The wanted columns of a row group are fetched at once up to this size; larger ones are read page by page.
+const LOAD_BYTES: u64 = 64 << 20;
 
 struct Open {
     index: usize,
-    path: PathBuf,
+    path: String,
     reader: ParquetRecordBatchReader,
     adapter: Adapter,
 }
@@ -29,103 +34,116 @@ struct Open {
 /// See the module.
 pub struct ParquetBlocks {
     table: String,
-    schema: SchemaRef,
-    splits: VecDeque<(usize, FileSplit)>,
+    splits: Splits,
+    inputs: Inputs,
+    assembly: Assembly,
     open: Option<Open>,
     /// The footer of the file read last: row groups of one file follow each other.
-    footer: Option<(PathBuf, ArrowReaderMetadata)>,
+    footer: Option<(String, ArrowReaderMetadata)>,
     metrics: Arc<OperatorMetrics>,
 }
 
 impl ParquetBlocks {
-    /// Reads `splits` into batches of `schema`.
+    /// Reads `splits` into batches of `assembly`.
     pub fn new(
         table: &str,
-        schema: SchemaRef,
-        splits: VecDeque<(usize, FileSplit)>,
+        (splits, inputs): (Splits, Inputs),
+        assembly: Assembly,
         metrics: Arc<OperatorMetrics>,
     ) -> Self {
-        Self { table: table.to_owned(), schema, splits, open: None, footer: None, metrics }
+        Self { table: table.to_owned(), splits, inputs, assembly, open: None, footer: None, metrics }
     }
 
-    fn failed(
-        &self,
-        path: &Path,
-        code: Code,
-        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Error {
-        Error::new(code, format!("table {}: read {}", self.table, path.display())).with_source(error)
+    fn failed(&self, path: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::new(Code::MalformedRecord, format!("table {}: read {path}", self.table)).with_source(error)
     }
 
-    fn footer(&mut self, path: &Path, file: &File) -> Result<ArrowReaderMetadata> {
+    fn footer(&mut self, file: &FileInfo, chunks: &Chunks) -> Result<ArrowReaderMetadata> {
         match &self.footer {
-            Some((of, footer)) if of == path => Ok(footer.clone()),
+            Some((of, footer)) if *of == file.path => Ok(footer.clone()),
             _ => {
-                let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())
-                    .map_err(|error| self.failed(path, Code::MalformedRecord, error))?;
-                self.footer = Some((path.to_owned(), footer.clone()));
+                let footer = footer(chunks).map_err(|error| self.failed(&file.path, error))?;
+                self.footer = Some((file.path.clone(), footer.clone()));
                 Ok(footer)
             }
         }
     }
 
     fn open(&mut self, index: usize, split: FileSplit) -> Result<Open> {
-        let path = split.path;
+        let file = split.file;
         let Part::RowGroup(group) = split.part else {
-            return Err(Error::internal(format!("a JSON split of {} for a Parquet table", path.display())));
+            return Err(Error::internal(format!("a split of lines of {} for a Parquet table", file.path)));
         };
-        let file = File::open(&path).map_err(|error| self.failed(&path, Code::Io, error))?;
-        let footer = self.footer(&path, &file)?;
+        let within = |error: Error| error.context(format_args!("table {}: read {}", self.table, file.path));
+        let mut chunks = self.inputs.chunks(&file).map_err(within)?;
+        let footer = self.footer(&file, &chunks)?;
         if group >= footer.metadata().num_row_groups() {
-            return Err(self.failed(
-                &path,
-                Code::MalformedRecord,
-                "the file has changed since the job was submitted",
-            ));
+            return Err(self.failed(&file.path, "the file has changed since the job was submitted"));
         }
-        let mask = projection(self.schema.fields(), footer.parquet_schema());
-        let columns = footer.metadata().row_group(group).columns();
-        let bytes = columns.iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
-        self.metrics
-            .num_bytes_in
-            .add(bytes.map(|(_, column)| u64::try_from(column.compressed_size()).unwrap_or(0)).sum());
+        let mask = projection(self.assembly.record.fields(), footer.parquet_schema());
+        let ranges = ranges(&footer, group, &mask);
+        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
+        self.metrics.num_bytes_in.add(bytes);
+        let within = |error: Error| error.context(format_args!("table {}: read {}", self.table, file.path));
+        if bytes <= LOAD_BYTES {
+            chunks.load(&ranges).map_err(within)?;
+        }
+        self.assembly.open(&file).map_err(|error| error.context(format_args!("table {}", self.table)))?;
         let in_file = footer.schema().clone();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer)
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer)
             .with_row_groups(vec![group])
             .with_projection(mask)
             .with_batch_size(TARGET_ROWS)
             .build()
-            .map_err(|error| self.failed(&path, Code::MalformedRecord, error))?;
-        let adapter = Adapter::new(self.schema.fields(), reader.schema().fields(), in_file.fields())
-            .map_err(|error| error.context(format_args!("table {}: read {}", self.table, path.display())))?;
-        Ok(Open { index, path, reader, adapter })
+            .map_err(|error| self.failed(&file.path, error))?;
+        let adapter = Adapter::new(self.assembly.record.fields(), reader.schema().fields(), in_file.fields())
+            .map_err(within)?;
+        Ok(Open { index, path: file.path, reader, adapter })
     }
 
-    fn adapt(&self, open: &Open, read: &RecordBatch) -> Result<RecordBatch> {
-        let columns = open
-            .adapter
-            .columns(read.columns())
-            .map_err(|error| self.failed(&open.path, Code::MalformedRecord, error))?;
-        let options = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));
+    fn adapt(&mut self, open: &Open, read: &RecordBatch) -> Result<RecordBatch> {
+        let columns: Vec<ArrayRef> =
+            open.adapter.columns(read.columns()).map_err(|error| self.failed(&open.path, error))?;
         // What can still be wrong is a null where the table says NOT NULL.
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| self.failed(&open.path, Code::MalformedRecord, error))
+        self.assembly.batch(columns, read.num_rows()).map_err(|error| self.failed(&open.path, error))
     }
 }
 
+/// Reads a file's footer.
+pub fn footer(chunks: &Chunks) -> parquet::errors::Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(chunks, ArrowReaderOptions::new())
+}
+
+/// Where the wanted columns of a row group lie.
+fn ranges(footer: &ArrowReaderMetadata, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>> {
+    let columns = footer.metadata().row_group(group).columns().iter().enumerate();
+    columns
+        .filter(|(leaf, _)| mask.leaf_included(*leaf))
+        .map(|(_, column)| {
+            let (start, len) = column.byte_range();
+            start..start + len
+        })
+        .collect()
+}
+
 impl Blocks for ParquetBlocks {
+    fn add(&mut self, splits: Vec<FileSplit>) {
+        self.splits.add(splits);
+    }
+
     fn next(&mut self) -> Result<Option<SourceEvent>> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.splits.pop_front() {
-                Some((index, split)) => self.open(index, split)?,
+            None => match self.splits.next() {
+                Some(Next::Read(index, split)) => self.open(index, split)?,
+                Some(Next::PassOver(split)) => return Ok(Some(SourceEvent::SplitFinished { split })),
                 None => return Ok(None),
             },
         };
         let split = open.index;
         match open.reader.next() {
             None => Ok(Some(SourceEvent::SplitFinished { split })),
-            Some(Err(error)) => Err(self.failed(&open.path, Code::MalformedRecord, error)),
+            Some(Err(error)) => Err(self.failed(&open.path, error)),
             Some(Ok(read)) => {
                 let records = self.adapt(&open, &read)?;
                 self.open = Some(open);

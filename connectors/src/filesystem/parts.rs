@@ -1,117 +1,95 @@
-//! Writes one subtask's files: encodes, rolls, makes durable. Runs on the I/O runtime, where it may block.
+//! Writes one subtask's files: checks rows, shares them out to partitions, rolls. Runs on the I/O runtime, where it may block.
 //!
-//! Invariant: every file lies in the attempt's hidden folder until it is committed; a committable is given only for what is on
-//! disk.
+//! Invariant: at most [`MAX_OPEN`] files are open, the one that was written longest ago is ended for a new one; a committable is
+//! given only for what is durable.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
-use serde::{Deserialize, Serialize};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use tokio::runtime::Handle;
 use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
 use weir_api::sink::Committable;
+use weir_api::storage::{Location, Upload};
 
-use super::Format;
-use crate::formats::record::{RecordEncoder, Records};
+use super::layout::Names;
+use super::output::Output;
+use super::part::{Encoding, PartFile};
+use super::partitions;
+use crate::formats::values::{PlainStyle, Values, write_plain};
 use crate::handover::Destination;
 
-/// Encoded lines are written in blocks of about this size.
-const BLOCK_BYTES: usize = 1 << 20;
-/// A row group ends when its rows take this much memory: it bounds what a writer holds.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Files that are open at once, one a partition.
+const MAX_OPEN: usize = 32;
 
-/// One file to be renamed, as a committable says it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rename {
-    /// Where it has been written.
-    pub from: PathBuf,
-    /// Where it is to be seen.
-    pub to: PathBuf,
-}
-
-/// How rows are encoded.
+/// What a table's declaration says of what is written.
 #[derive(Clone, Debug)]
-pub struct Encoding {
-    /// Which format.
-    pub format: Format,
-    /// Parquet's.
-    pub parquet: WriterProperties,
-    /// A file of this size is followed by another.
-    pub roll_bytes: u64,
-}
-
-/// Where files go and how they are called.
-pub struct Names {
+pub struct Written {
+    /// The table's name, for messages.
+    pub table: String,
+    /// The declared columns.
+    pub schema: SchemaRef,
+    /// Positions of the columns that stand in the folders' names, in their order.
+    pub keys: Vec<usize>,
+    /// Stands for null in a folder's name.
+    pub default_name: String,
+    /// How rows are encoded.
+    pub encoding: Encoding,
     /// The table's folder.
-    pub folder: PathBuf,
-    /// The attempt's hidden folder.
-    pub hidden: PathBuf,
-    /// Makes the name of file `n`.
-    pub name: Box<dyn Fn(u32) -> String + Send>,
-}
-
-enum Open {
-    Records { file: File, encoder: Box<dyn RecordEncoder>, buffer: Records, written: u64 },
-    Parquet(Box<ArrowWriter<File>>),
+    pub root: Location,
+    /// How objects are uploaded.
+    pub upload: Upload,
 }
 
 /// See the module.
 pub struct Parts {
-    table: String,
-    schema: SchemaRef,
-    encoding: Encoding,
+    to: Written,
+    /// The columns of a file.
+    in_file: SchemaRef,
     names: Names,
+    io: Handle,
     metrics: Arc<OperatorMetrics>,
-    open: Option<(Open, String)>,
+    /// By the partition's folder; the one written last stands at the end.
+    open: Vec<(String, PartFile)>,
     finished: Vec<Committable>,
     count: u32,
 }
 
 impl Parts {
     /// Nothing is created before the first row.
-    pub fn new(
-        table: String,
-        schema: SchemaRef,
-        encoding: Encoding,
-        names: Names,
-        metrics: Arc<OperatorMetrics>,
-    ) -> Self {
-        Self { table, schema, encoding, names, metrics, open: None, finished: Vec::new(), count: 0 }
+    pub fn new(to: Written, names: Names, io: Handle, metrics: Arc<OperatorMetrics>) -> Self {
+        let fields = to.schema.fields().iter().enumerate().filter(|(index, _)| !to.keys.contains(index));
+        let in_file = Arc::new(Schema::new(fields.map(|(_, field)| field.clone()).collect::<Vec<_>>()));
+        Self { to, in_file, names, io, metrics, open: Vec::new(), finished: Vec::new(), count: 0 }
     }
 
-    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        failed(&self.table, &self.names.hidden, error)
+    fn within(&self, error: Error) -> Error {
+        error.context(format_args!("table {}: write to {}", self.to.table, self.to.root))
     }
 
     /// The rows under the declared names and types.
     fn declared(&self, records: &RecordBatch) -> Result<RecordBatch> {
-        if records.num_columns() != self.schema.fields().len() {
+        let (table, schema) = (&self.to.table, &self.to.schema);
+        if records.num_columns() != schema.fields().len() {
             return Err(Error::internal(format!(
-                "table {}: rows of {} columns for {}",
-                self.table,
+                "table {table}: rows of {} columns for {}",
                 records.num_columns(),
-                self.schema.fields().len()
+                schema.fields().len()
             )));
         }
         let checked = CastOptions { safe: false, ..CastOptions::default() };
         let columns = records
             .columns()
             .iter()
-            .zip(self.schema.fields())
+            .zip(schema.fields())
             .map(|(column, field)| {
                 if column.null_count() > 0 && !field.is_nullable() {
                     let what = format!(
-                        "table {}: column `{}` is NOT NULL, but a null is to be written",
-                        self.table,
+                        "table {table}: column `{}` is NOT NULL, but a null is to be written",
                         field.name()
                     );
                     return Err(Error::new(Code::Evaluation, what));
@@ -123,82 +101,129 @@ impl Parts {
                 }
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
     }
 
-    fn open(&mut self) -> Result<(Open, String)> {
-        let name = (self.names.name)(self.count);
-        fs::create_dir_all(&self.names.hidden).map_err(|error| self.failed(error))?;
-        let file = File::create(self.names.hidden.join(&name)).map_err(|error| self.failed(error))?;
+    /// Shares the rows of a batch out to the partitions' files.
+    fn share(&mut self, rows: &RecordBatch) -> Result<()> {
+        if self.to.keys.is_empty() {
+            return self.add(String::new(), rows);
+        }
+        let in_file: Vec<&ArrayRef> = rows
+            .columns()
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.to.keys.contains(index))
+            .map(|(_, column)| column)
+            .collect();
+        for (folder, indices) in self.folders(rows)? {
+            let indices = UInt32Array::from(indices);
+            let columns = in_file
+                .iter()
+                .map(|column| {
+                    if indices.len() == rows.num_rows() {
+                        Ok((*column).clone())
+                    } else {
+                        Ok(take(column, &indices, None)?)
+                    }
+                })
+                .collect::<Result<Vec<_>>>()?;
+            self.add(folder, &RecordBatch::try_new(self.in_file.clone(), columns)?)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of each partition, by its folder, in the order of their first rows.
+    fn folders(&self, rows: &RecordBatch) -> Result<Vec<(String, Vec<u32>)>> {
+        const STYLE: PlainStyle = PlainStyle { date_time_separator: b' ', java_decimals: false };
+        let keys = self
+            .to
+            .keys
+            .iter()
+            .map(|index| {
+                Ok((self.to.schema.field(*index).name(), Values::new(rows.column(*index).as_ref())?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut found: Vec<(String, Vec<u32>)> = Vec::new();
+        let (mut folder, mut text) = (String::new(), Vec::new());
+        let mut last = 0;
+        for row in 0..rows.num_rows() {
+            folder.clear();
+            for (name, values) in &keys {
+                text.clear();
+                if !values.is_null(row) {
+                    write_plain(&mut text, values, row, STYLE);
+                }
+                let value = std::str::from_utf8(&text).ok().filter(|_| !values.is_null(row));
+                partitions::folder(&mut folder, name, value, &self.to.default_name);
+            }
+            // Rows of one partition tend to follow each other.
+            let same = found.get(last).is_some_and(|(name, _)| *name == folder);
+            if !same {
+                last = found.iter().position(|(name, _)| *name == folder).unwrap_or_else(|| {
+                    found.push((folder.clone(), Vec::new()));
+                    found.len() - 1
+                });
+            }
+            if let (Some((_, indices)), Ok(row)) = (found.get_mut(last), u32::try_from(row)) {
+                indices.push(row);
+            }
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, folder: String, rows: &RecordBatch) -> Result<()> {
+        let mut part = match self.open.iter().position(|(name, _)| *name == folder) {
+            Some(index) => self.open.remove(index).1,
+            None => {
+                if self.open.len() == MAX_OPEN {
+                    let (_, oldest) = self.open.remove(0);
+                    self.close(oldest)?;
+                }
+                self.open(&folder)?
+            }
+        };
+        let size = part.add(rows, &self.metrics)?;
+        if size >= self.to.encoding.roll_bytes || part.is_old(&self.to.encoding) {
+            return self.close(part);
+        }
+        self.open.push((folder, part));
+        Ok(())
+    }
+
+    fn open(&mut self, folder: &str) -> Result<PartFile> {
+        let name = self.names.part(self.count);
         self.count += 1;
-        let open = match &self.encoding.format {
-            Format::Records(format) => {
-                let encoder = format.encoder(&self.table, self.schema.clone())?;
-                Open::Records { file, encoder, buffer: Records::lines(), written: 0 }
+        let output = match &self.to.root {
+            Location::Local(root) => {
+                let to: PathBuf = root.join(folder).join(&name);
+                Output::file(&self.names.hidden_folder(root), &name, to)?
             }
-            Format::Parquet => {
-                let properties = Some(self.encoding.parquet.clone());
-                let writer = ArrowWriter::try_new(file, self.schema.clone(), properties)
-                    .map_err(|error| self.failed(error))?;
-                Open::Parquet(Box::new(writer))
+            Location::Object(root) => {
+                let to = root.bucket.at(self.names.object(&root.key, folder, &name)?);
+                let marker = self.names.marker(&root.key, &name)?;
+                Output::object(to, marker, self.to.upload, self.io.clone())?
             }
         };
-        Ok((open, name))
+        PartFile::new(&self.to.table, &self.in_file, &self.to.encoding, output)
     }
 
-    fn add(&mut self, records: &RecordBatch) -> Result<()> {
-        let (mut open, name) = match self.open.take() {
-            Some(open) => open,
-            None => self.open()?,
-        };
-        let size = match &mut open {
-            Open::Records { file, encoder, buffer, written } => {
-                encoder
-                    .encode(records.columns(), records.num_rows(), buffer)
-                    .map_err(|error| error.context(format_args!("table {}", self.table)))?;
-                if buffer.bytes().len() >= BLOCK_BYTES {
-                    *written += self.write_block(file, buffer)?;
-                }
-                *written + buffer.bytes().len() as u64
-            }
-            Open::Parquet(writer) => {
-                writer.write(records).map_err(|error| self.failed(error))?;
-                if writer.in_progress_size() >= ROW_GROUP_BYTES {
-                    writer.flush().map_err(|error| self.failed(error))?;
-                }
-                (writer.bytes_written() + writer.in_progress_size()) as u64
-            }
-        };
-        self.open = Some((open, name));
-        if size >= self.encoding.roll_bytes { self.close() } else { Ok(()) }
+    fn close(&mut self, part: PartFile) -> Result<()> {
+        self.finished.push(part.finish(&self.metrics)?.encode()?);
+        Ok(())
     }
 
-    fn write_block(&self, file: &mut File, buffer: &mut Records) -> Result<u64> {
-        file.write_all(buffer.bytes()).map_err(|error| self.failed(error))?;
-        let written = buffer.bytes().len() as u64;
-        self.metrics.num_bytes_out.add(written);
-        buffer.clear();
-        Ok(written)
-    }
-
-    /// Ends the open file and makes it durable.
-    fn close(&mut self) -> Result<()> {
-        let Some((open, name)) = self.open.take() else { return Ok(()) };
-        let file = match open {
-            Open::Records { mut file, mut buffer, .. } => {
-                self.write_block(&mut file, &mut buffer)?;
-                file
-            }
-            Open::Parquet(writer) => {
-                let file = writer.into_inner().map_err(|error| self.failed(error))?;
-                self.metrics.num_bytes_out.add(file.metadata().map_or(0, |metadata| metadata.len()));
-                file
-            }
-        };
-        file.sync_all().map_err(|error| self.failed(error))?;
-        let rename = Rename { from: self.names.hidden.join(&name), to: self.names.folder.join(&name) };
-        let committable = serde_json::to_vec(&rename).map_err(|error| self.failed(error))?;
-        self.finished.push(committable);
+    fn prepare_all(&mut self) -> Result<()> {
+        for (_, part) in std::mem::take(&mut self.open) {
+            self.close(part)?;
+        }
+        if let Location::Local(root) = &self.to.root
+            && !self.finished.is_empty()
+        {
+            sync_folder(&self.names.hidden_folder(root))?;
+            // The hidden folder is new: its own entry must last too.
+            sync_folder(root)?;
+        }
         Ok(())
     }
 }
@@ -209,43 +234,28 @@ impl Destination for Parts {
             if batch.kinds().is_some() {
                 return Err(Error::internal(format!(
                     "table {}: changes for a sink that takes inserts only",
-                    self.table
+                    self.to.table
                 )));
             }
-            let records = self.declared(batch.records())?;
-            self.add(&records)?;
+            let rows = self.declared(batch.records())?;
+            self.share(&rows).map_err(|error| self.within(error))?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
-        match self.open.take() {
-            Some((Open::Records { mut file, encoder, mut buffer, written }, name)) => {
-                let written = written + self.write_block(&mut file, &mut buffer)?;
-                self.open = Some((Open::Records { file, encoder, buffer, written }, name));
-            }
-            // A row group that ends at every pause would make the file slow to read: its rows stay in memory.
-            other => self.open = other,
-        }
-        Ok(())
+        let metrics = self.metrics.clone();
+        let flushed = self.open.iter_mut().try_for_each(|(_, part)| part.flush(&metrics));
+        flushed.map_err(|error| self.within(error))
     }
 
     fn prepare(&mut self) -> Result<Vec<Committable>> {
-        self.close()?;
-        if !self.finished.is_empty() {
-            sync_folder(&self.names.hidden).map_err(|error| self.failed(error))?;
-            // The hidden folder is new: its own entry must last too.
-            sync_folder(&self.names.folder).map_err(|error| self.failed(error))?;
-        }
+        self.prepare_all().map_err(|error| self.within(error))?;
         Ok(std::mem::take(&mut self.finished))
     }
 }
 
-fn failed(table: &str, folder: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(Code::Io, format!("table {table}: write to {}", folder.display())).with_source(error)
-}
-
 /// Makes a folder's entries durable.
-pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
+pub fn sync_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
 }

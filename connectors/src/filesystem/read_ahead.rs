@@ -3,6 +3,7 @@
 //! Invariant: what has been read and not taken is at most the allowance and one batch. No thread waits while the slot is
 //! behind: between steps only a task does. Dropping this aborts the task; a step that runs ends by itself.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use weir_api::error::{Code, Error, Result};
 use weir_api::source::{SourceEvent, SourceReader};
+use weir_proto::v1::Split;
+
+use super::split::FileSplit;
 
 /// The allowance is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1024;
@@ -21,6 +25,9 @@ const EVENTS: usize = 256;
 pub trait Blocks: Send + 'static {
     /// The next event; `None` after the last split. A step is about one batch of work.
     fn next(&mut self) -> Result<Option<SourceEvent>>;
+
+    /// More splits, behind those that there are: their positions go on.
+    fn add(&mut self, splits: Vec<FileSplit>);
 }
 
 type Ahead = (Result<SourceEvent>, Option<OwnedSemaphorePermit>);
@@ -28,22 +35,38 @@ type Ahead = (Result<SourceEvent>, Option<OwnedSemaphorePermit>);
 /// See the module.
 pub struct ReadAhead {
     receiver: mpsc::Receiver<Ahead>,
+    /// Splits that are found later; they are kept with the job anyway, so their number isn't bounded here.
+    splits: Option<mpsc::UnboundedSender<Vec<FileSplit>>>,
     task: JoinHandle<()>,
     /// For each split, whether it goes on where another one has ended.
     continues: Vec<bool>,
 }
 
 impl ReadAhead {
-    /// Starts reading; `continues` says of each split whether it goes on where another one has ended.
-    pub fn new(blocks: impl Blocks, io: &Handle, bytes: usize, continues: Vec<bool>) -> Self {
+    /// Starts reading `splits`, which `blocks` has been given; with `more`, others may follow, and it ends only when dropped.
+    pub fn new(blocks: impl Blocks, io: &Handle, bytes: usize, splits: &[FileSplit], more: bool) -> Self {
         let (sender, receiver) = mpsc::channel(EVENTS);
+        let (added, adds) = mpsc::unbounded_channel();
         let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let task = io.spawn(read(blocks, sender, Arc::new(Semaphore::new(units)), units));
-        Self { receiver, task, continues }
+        let task = io.spawn(read(blocks, sender, adds, Arc::new(Semaphore::new(units)), units));
+        Self { receiver, splits: more.then_some(added), task, continues: continuations(splits) }
     }
 }
 
-async fn read(mut blocks: impl Blocks, sender: mpsc::Sender<Ahead>, allowance: Arc<Semaphore>, units: usize) {
+/// A file's parts are one stream, read in their order: all but the first of each file go on where another one has ended. Files
+/// among themselves have no order in event time.
+fn continuations(splits: &[FileSplit]) -> Vec<bool> {
+    let mut begun = HashSet::new();
+    splits.iter().map(|split| !begun.insert(&split.file.path)).collect()
+}
+
+async fn read(
+    mut blocks: impl Blocks,
+    sender: mpsc::Sender<Ahead>,
+    mut adds: mpsc::UnboundedReceiver<Vec<FileSplit>>,
+    allowance: Arc<Semaphore>,
+    units: usize,
+) {
     loop {
         let step = tokio::task::spawn_blocking(move || {
             let event = blocks.next();
@@ -54,7 +77,14 @@ async fn read(mut blocks: impl Blocks, sender: mpsc::Sender<Ahead>, allowance: A
                 blocks = back;
                 event
             }
-            Ok((_, Ok(None))) => return,
+            Ok((back, Ok(None))) => {
+                blocks = back;
+                match adds.recv().await {
+                    Some(splits) => blocks.add(splits),
+                    None => return,
+                }
+                continue;
+            }
             Ok((_, Err(error))) => {
                 // The receiver may be gone; then nobody needs the error.
                 let _ = sender.send((Err(error), None)).await;
@@ -88,10 +118,35 @@ impl SourceReader for ReadAhead {
     fn continues(&self, split: usize) -> bool {
         self.continues.get(split).copied().unwrap_or(false)
     }
+
+    fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
+        let splits = splits.iter().map(FileSplit::of).collect::<Result<Vec<_>>>()?;
+        let Some(sender) = &self.splits else {
+            return Err(Error::internal("a bounded table of files was given more splits"));
+        };
+        self.continues.extend(continuations(&splits));
+        sender.send(splits).map_err(|_| Error::internal("files were found after reading had ended"))
+    }
 }
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::split::{FileInfo, Part};
+
+    #[test]
+    fn parts_of_a_file_continue_each_other_and_files_do_not() {
+        let split = |path: &str, group| FileSplit {
+            file: FileInfo { path: path.into(), len: 0, modified_millis: 0 },
+            part: Part::RowGroup(group),
+        };
+        let splits = [split("a", 0), split("a", 3), split("b", 1), split("b", 2), split("c", 0)];
+        assert_eq!(continuations(&splits), [false, true, false, true, false]);
     }
 }

@@ -1,22 +1,20 @@
 //! Reads splits of files that hold a record a line, and says where a malformed one stands.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::Read;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
 use weir_api::source::SourceEvent;
 
+use super::columns::Assembly;
+use super::input::Inputs;
 use super::lines::{Line, Lines, first_byte};
+use super::pruned::{Next, Splits};
 use super::read_ahead::Blocks;
-use super::split::{FileSplit, Part};
+use super::split::{FileInfo, FileSplit, Part};
 use crate::formats::csv::quotes::QuoteScanner;
 use crate::formats::record::{MAX_RECORD_BYTES, Problem, RecordDecoder};
 use crate::on_error::Malformed;
@@ -27,15 +25,16 @@ const BATCH_BYTES: u64 = 8 << 20;
 struct Open {
     index: usize,
     split: FileSplit,
-    lines: Lines<File>,
+    lines: Lines<Box<dyn Read + Send>>,
 }
 
 /// See the module.
 pub struct RecordBlocks {
     table: String,
-    schema: SchemaRef,
-    splits: VecDeque<(usize, FileSplit)>,
+    splits: Splits,
+    inputs: Inputs,
     open: Option<Open>,
+    assembly: Assembly,
     decoder: Box<dyn RecordDecoder>,
     quotes: Option<QuoteScanner>,
     malformed: Malformed,
@@ -43,30 +42,43 @@ pub struct RecordBlocks {
 }
 
 impl RecordBlocks {
-    /// Reads `splits` into batches of `schema`, which is what the decoder gives.
+    /// Reads `splits` into batches of `assembly`, whose records the decoder gives.
     pub fn new(
         table: &str,
-        schema: SchemaRef,
-        splits: VecDeque<(usize, FileSplit)>,
+        (splits, inputs): (Splits, Inputs),
+        assembly: Assembly,
         (decoder, quotes): (Box<dyn RecordDecoder>, Option<QuoteScanner>),
         malformed: Malformed,
         metrics: Arc<OperatorMetrics>,
     ) -> Self {
-        Self { table: table.to_owned(), schema, splits, open: None, decoder, quotes, malformed, metrics }
+        Self {
+            table: table.to_owned(),
+            splits,
+            inputs,
+            open: None,
+            assembly,
+            decoder,
+            quotes,
+            malformed,
+            metrics,
+        }
     }
 
-    fn open(&self, index: usize, split: FileSplit) -> Result<Open> {
+    fn open(&mut self, index: usize, split: FileSplit) -> Result<Open> {
         let Part::Lines { start, end } = split.part else {
             return Err(Error::internal(format!(
                 "a Parquet split of {} for a table of records",
-                split.path.display()
+                split.file.path
             )));
         };
-        let from = first_byte(start);
-        let lines = File::open(&split.path)
-            .and_then(|mut file| file.seek(SeekFrom::Start(from)).map(|_| file))
-            .and_then(|file| Lines::new(file, start, end, MAX_RECORD_BYTES, self.quotes.clone()))
-            .map_err(|error| reading(&self.table, &split.path).with_source(error))?;
+        let within =
+            |error: Error| error.context(format_args!("table {}: read {}", self.table, split.file.path));
+        let input = self.inputs.from(&split.file, first_byte(start), end).map_err(within)?;
+        let lines = Lines::new(input, start, end, MAX_RECORD_BYTES, self.quotes.clone())
+            .map_err(|error| reading(&self.table, &split.file.path).with_source(error))?;
+        self.assembly
+            .open(&split.file)
+            .map_err(|error| error.context(format_args!("table {}", self.table)))?;
         Ok(Open { index, split, lines })
     }
 
@@ -77,20 +89,21 @@ impl RecordBlocks {
             let next = open
                 .lines
                 .next()
-                .map_err(|error| reading(&self.table, &open.split.path).with_source(error))?;
+                .map_err(|error| reading(&self.table, &open.split.file.path).with_source(error))?;
             match next {
                 None => break true,
                 Some(Line::Whole { offset, range, is_utf8 }) => {
                     let line = open.lines.bytes().get(range).unwrap_or_default();
                     bytes += line.len() as u64 + 1;
                     if let Err(problem) = self.decoder.record(line, is_utf8) {
-                        let position = Position { path: &open.split.path, offset, at: problem.at };
+                        let position =
+                            Position { inputs: &self.inputs, file: &open.split.file, offset, at: problem.at };
                         self.malformed.record(position, Some(line), &problem)?;
                     }
                 }
                 Some(Line::TooLong { offset }) => {
                     let what = format!("a line longer than {} MiB", MAX_RECORD_BYTES >> 20).into();
-                    let position = Position { path: &open.split.path, offset, at: 0 };
+                    let position = Position { inputs: &self.inputs, file: &open.split.file, offset, at: 0 };
                     self.malformed.record(position, None, &Problem { at: 0, what })?;
                 }
             }
@@ -101,14 +114,13 @@ impl RecordBlocks {
         self.metrics.num_bytes_in.add(bytes);
         Ok(ended)
     }
-
-    fn finish(&mut self, rows: usize) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), self.decoder.finish()?, &options)?)
-    }
 }
 
 impl Blocks for RecordBlocks {
+    fn add(&mut self, splits: Vec<FileSplit>) {
+        self.splits.add(splits);
+    }
+
     fn next(&mut self) -> Result<Option<SourceEvent>> {
         loop {
             if self.malformed.is_full()
@@ -118,8 +130,9 @@ impl Blocks for RecordBlocks {
             }
             let mut open = match self.open.take() {
                 Some(open) => open,
-                None => match self.splits.pop_front() {
-                    Some((index, split)) => self.open(index, split)?,
+                None => match self.splits.next() {
+                    Some(Next::Read(index, split)) => self.open(index, split)?,
+                    Some(Next::PassOver(split)) => return Ok(Some(SourceEvent::SplitFinished { split })),
                     None => return Ok(None),
                 },
             };
@@ -132,7 +145,10 @@ impl Blocks for RecordBlocks {
                 self.open = Some(open);
             }
             if rows > 0 {
-                return Ok(Some(SourceEvent::Records { split, records: self.finish(rows)? }));
+                return Ok(Some(SourceEvent::Records {
+                    split,
+                    records: self.assembly.batch(self.decoder.finish()?, rows)?,
+                }));
             }
             if let Some(letters) = letters {
                 return Ok(Some(SourceEvent::DeadLetters(letters)));
@@ -144,13 +160,14 @@ impl Blocks for RecordBlocks {
     }
 }
 
-fn reading(table: &str, path: &Path) -> Error {
-    Error::new(Code::Io, format!("table {table}: read {}", path.display()))
+fn reading(table: &str, path: &str) -> Error {
+    Error::new(Code::Io, format!("table {table}: read {path}"))
 }
 
 /// Where a record stands: `path:offset`, or with the line's number for people.
 struct Position<'a> {
-    path: &'a Path,
+    inputs: &'a Inputs,
+    file: &'a FileInfo,
     offset: u64,
     at: usize,
 }
@@ -158,10 +175,10 @@ struct Position<'a> {
 impl fmt::Display for Position<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return write!(f, "{}:{}", self.path.display(), self.offset);
+            return write!(f, "{}:{}", self.file.path, self.offset);
         }
-        write!(f, "{}, ", self.path.display())?;
-        if let Some(number) = line_number(self.path, self.offset) {
+        write!(f, "{}, ", self.file.path)?;
+        if let Some(number) = line_number(self.inputs, self.file, self.offset) {
             write!(f, "line {number}, ")?;
         }
         write!(f, "byte {}", self.offset + self.at as u64)
@@ -169,8 +186,8 @@ impl fmt::Display for Position<'_> {
 }
 
 /// The number of the line that starts at `offset`, from 1: counted only when a job fails on it.
-fn line_number(path: &Path, offset: u64) -> Option<u64> {
-    let mut before = File::open(path).ok()?.take(offset);
+fn line_number(inputs: &Inputs, file: &FileInfo, offset: u64) -> Option<u64> {
+    let mut before = inputs.from(file, 0, offset).ok()?.take(offset);
     let mut block = vec![0; 1 << 20];
     let mut number = 1;
     loop {

@@ -1,20 +1,20 @@
 //! The sink: what its options mean, and the writer that hands batches over to [`Parts`].
 
-use std::path::PathBuf;
 use std::task::{Context, Poll};
 
-use arrow::datatypes::SchemaRef;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
 use weir_api::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
+use weir_api::storage::{FileSystems, Location};
 
-use weir_api::storage::FileSystems;
-
-use super::commit::FileCommitter;
-use super::parts::{Encoding, Names, Parts};
-use super::{Format, layout, listing};
+use super::columns::Layout;
+use super::commit::{FileCommitter, SuccessFile};
+use super::layout::Names;
+use super::part::Encoding;
+use super::parts::{Parts, Written};
+use super::{Format, location};
 use crate::formats::values;
 use crate::handover::Handover;
 use crate::options::Options;
@@ -22,39 +22,89 @@ use crate::types;
 
 /// A `filesystem` table that is written.
 pub struct FileSink {
-    table: String,
-    folder: PathBuf,
-    schema: SchemaRef,
-    encoding: Encoding,
+    written: Written,
+    success: Option<SuccessFile>,
 }
 
 impl FileSink {
     /// From the options of a table.
-    pub fn new(options: &Options<'_>, _file_systems: &FileSystems) -> Result<Self> {
+    pub fn new(options: &Options<'_>, file_systems: &FileSystems) -> Result<Self> {
         let table = options.table();
-        types::refuse_partitions(table)?;
         let format = Format::of(options)?;
         let schema = types::declared(table)?;
+        let default_name = options.required("partition.default-name")?.to_owned();
+        let layout = Layout::of(table, &default_name)?;
         match &format {
             Format::Records(format) => {
-                format.check_written(&table.name, schema.fields())?;
-                format.check_lines(&table.name, schema.fields())?;
+                format.check_written(&table.name, &layout.record)?;
+                format.check_lines(&table.name, &layout.record)?;
             }
-            Format::Parquet => values::check(&table.name, "", schema.fields(), "format 'parquet'")?,
+            Format::Parquet => values::check(&table.name, "", &layout.record, "format 'parquet'")?,
         }
-        let path = listing::local_path(options)?;
-        let folder = std::path::absolute(&path).map_err(|error| {
-            Error::new(Code::Io, format!("table {}: find the folder {}", table.name, path.display()))
-                .with_source(error)
-        })?;
-        let roll_bytes = options.bytes("sink.rolling-policy.file-size")?;
-        if roll_bytes == 0 {
-            return Err(options.refuse("sink.rolling-policy.file-size", "a size above 0"));
-        }
-        let parquet = WriterProperties::builder().set_compression(compression(options)?).build();
-        let encoding = Encoding { format, parquet, roll_bytes };
-        Ok(Self { table: table.name.clone(), folder, schema, encoding })
+        let root = match location(options, file_systems)? {
+            Location::Local(path) => Location::Local(std::path::absolute(&path).map_err(|error| {
+                Error::new(Code::Io, format!("table {}: find the folder {}", table.name, path.display()))
+                    .with_source(error)
+            })?),
+            object @ Location::Object(_) => object,
+        };
+        let keys = layout.partition_keys.iter().filter_map(|key| schema.index_of(key).ok()).collect();
+        let encoding = Encoding {
+            format,
+            parquet: WriterProperties::builder().set_compression(compression(options)?).build(),
+            roll_bytes: positive(
+                options,
+                "sink.rolling-policy.file-size",
+                options.bytes("sink.rolling-policy.file-size")?,
+            )?,
+            roll_after: positive(
+                options,
+                "sink.rolling-policy.rollover-interval",
+                options.duration("sink.rolling-policy.rollover-interval")?,
+            )?,
+        };
+        // Ages are looked at whenever rows come, which is at least as often as anybody asks for.
+        positive(
+            options,
+            "sink.rolling-policy.check-interval",
+            options.duration("sink.rolling-policy.check-interval")?,
+        )?;
+        let written = Written {
+            table: table.name.clone(),
+            schema,
+            keys,
+            default_name,
+            encoding,
+            root,
+            upload: file_systems.upload(),
+        };
+        Ok(Self { written, success: success_file(options)? })
     }
+}
+
+fn positive<T: Default + PartialEq>(options: &Options<'_>, key: &str, value: T) -> Result<T> {
+    if value == T::default() { Err(options.refuse(key, "more than 0")) } else { Ok(value) }
+}
+
+/// What happens to a partition when it is committed: the job's end is the one commit that there is.
+fn success_file(options: &Options<'_>) -> Result<Option<SuccessFile>> {
+    options.one_of("sink.partition-commit.trigger", &[("process-time", ())])?;
+    if !options.duration("sink.partition-commit.delay")?.is_zero() {
+        return Err(options
+            .refuse("sink.partition-commit.delay", "'0 s' (partitions are committed when the job ends)"));
+    }
+    let name = options.required("sink.partition-commit.success-file.name")?;
+    if options.text("sink.partition-commit.policy.kind").is_none() {
+        return Ok(None);
+    }
+    options.one_of("sink.partition-commit.policy.kind", &[("success-file", ())])?;
+    if options.table().partition_keys.is_empty() {
+        return Err(options.refuse("sink.partition-commit.policy.kind", "nothing without PARTITIONED BY"));
+    }
+    if name.is_empty() || name.contains('/') {
+        return Err(options.refuse("sink.partition-commit.success-file.name", "the name of a file"));
+    }
+    Ok(Some(SuccessFile(name.to_owned())))
 }
 
 fn compression(options: &Options<'_>) -> Result<Compression> {
@@ -72,25 +122,18 @@ fn compression(options: &Options<'_>) -> Result<Compression> {
 
 impl Sink for FileSink {
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
-        let WriterContext { job, attempt, uid, subtask, .. } = context;
-        let extension = self.encoding.format.extension();
-        let names = Names {
-            folder: self.folder.clone(),
-            hidden: layout::attempt_folder(&self.folder, job, attempt),
-            name: Box::new(move |n| layout::part_name(job, attempt, &uid, subtask, n, extension)),
-        };
-        let parts = Parts::new(
-            self.table.clone(),
-            self.schema.clone(),
-            self.encoding.clone(),
-            names,
-            context.metrics,
-        );
-        Ok(Box::new(FileWriter(Handover::new(parts, context.io))))
+        let WriterContext { job, attempt, uid, subtask, io, metrics, .. } = context;
+        let names = Names { job, attempt, uid, subtask, extension: self.written.encoding.format.extension() };
+        let parts = Parts::new(self.written.clone(), names, io.clone(), metrics);
+        Ok(Box::new(FileWriter(Handover::new(parts, io))))
     }
 
     fn committer(&self) -> Option<Box<dyn Committer>> {
-        Some(Box::new(FileCommitter { table: self.table.clone(), folder: self.folder.clone() }))
+        Some(Box::new(FileCommitter {
+            table: self.written.table.clone(),
+            root: self.written.root.clone(),
+            success: self.success.clone(),
+        }))
     }
 }
 

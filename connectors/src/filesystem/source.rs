@@ -1,61 +1,60 @@
 //! The source: what its options mean, which splits its files give, which reader reads them.
 
-use std::collections::{HashSet, VecDeque};
-use std::fs::File;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::time::Duration;
 
-use arrow::datatypes::Fields;
 use async_trait::async_trait;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use regex::Regex;
+use tokio::runtime::Handle;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
-use weir_api::storage::FileSystems;
-use weir_proto::v1::Split;
+use weir_api::storage::{FileSystems, Location};
+use weir_proto::v1::{Predicate, Split};
 
-use super::Format;
-use super::listing::{self, Listed};
-use super::parquet_blocks::ParquetBlocks;
+use super::columns::{Assembly, Layout};
+use super::input::Inputs;
+use super::parquet_blocks::{ParquetBlocks, footer};
+use super::partitions::Condition;
+use super::pruned::Splits;
 use super::read_ahead::ReadAhead;
 use super::record_blocks::RecordBlocks;
-use super::split::{FileSplit, Part};
+use super::split::{FileInfo, FileSplit, Part};
+use super::{Format, listing, location};
 use crate::formats::values;
 use crate::on_error::{Malformed, OnError};
 use crate::options::Options;
-use crate::types;
 
 /// Bytes of lines in a split.
 const SPLIT_BYTES: u64 = 64 << 20;
 
 /// A `filesystem` table that is read.
-#[derive(Clone)]
 pub struct FileSource {
     table: String,
-    path: PathBuf,
+    file_systems: FileSystems,
+    location: Location,
     pattern: Option<Regex>,
     format: Format,
-    /// The declared columns, which a record holds in this order.
-    record: Fields,
+    layout: Layout,
     on_error: OnError,
-    split_bytes: u64,
+    /// How often to look for further files.
+    monitor: Option<Duration>,
 }
 
 impl FileSource {
     /// From the options of a table.
-    pub fn new(options: &Options<'_>, _file_systems: &FileSystems) -> Result<Self> {
+    pub fn new(options: &Options<'_>, file_systems: &FileSystems) -> Result<Self> {
         let table = options.table();
-        types::refuse_partitions(table)?;
         let format = Format::of(options)?;
-        let record = types::declared(table)?.fields().clone();
+        let layout = Layout::of(table, options.required("partition.default-name")?)?;
         let ignores_parse_errors = match &format {
             Format::Records(format) => {
-                format.check_read(&table.name, &record)?;
-                format.check_lines(&table.name, &record)?;
+                format.check_read(&table.name, &layout.record)?;
+                format.check_lines(&table.name, &layout.record)?;
                 format.ignores_parse_errors()
             }
             Format::Parquet => {
-                values::check(&table.name, "", &record, "format 'parquet'")?;
+                values::check(&table.name, "", &layout.record, "format 'parquet'")?;
                 false
             }
         };
@@ -63,109 +62,155 @@ impl FileSource {
         if on_error != OnError::Fail && matches!(format, Format::Parquet) {
             return Err(options.refuse("on-error", "'fail' beside 'format' = 'parquet'"));
         }
+        let monitor = match options.text("source.monitor-interval") {
+            None => None,
+            Some(_) => Some(options.duration("source.monitor-interval")?),
+        };
+        if monitor.is_some_and(|interval| interval.is_zero()) {
+            return Err(options.refuse("source.monitor-interval", "a duration above 0"));
+        }
         Ok(Self {
             table: table.name.clone(),
-            path: listing::local_path(options)?,
+            file_systems: file_systems.clone(),
+            location: location(options, file_systems)?,
             pattern: listing::path_pattern(options)?,
             format,
-            record,
+            layout,
             on_error,
-            split_bytes: SPLIT_BYTES,
+            monitor,
         })
     }
 
-    /// The splits of the files there are now, in the order of paths and offsets.
-    fn splits(&self) -> Result<Vec<Split>> {
-        let mut splits = Vec::new();
-        for file in listing::list(&self.path, self.pattern.as_ref())? {
-            match &self.format {
-                Format::Records(format) => {
-                    let most = if format.quotes().is_some() { u64::MAX } else { self.split_bytes };
-                    line_splits(&file, most, &mut splits)?;
-                }
-                Format::Parquet => row_group_splits(&file, &mut splits)?,
+    async fn list(&self) -> Result<Vec<FileInfo>> {
+        listing::list(&self.location, self.pattern.as_ref()).await.map_err(|error| self.within(error))
+    }
+
+    fn within(&self, error: Error) -> Error {
+        error.context(format_args!("table {}", self.table))
+    }
+
+    /// The splits of these files, in their order and that of the offsets.
+    async fn splits(&self, files: Vec<FileInfo>) -> Result<Vec<Split>> {
+        let most = match &self.format {
+            Format::Records(format) if format.quotes().is_some() => u64::MAX,
+            Format::Records(_) => SPLIT_BYTES,
+            Format::Parquet => {
+                let inputs = Inputs::new(self.file_systems.clone(), Handle::current());
+                return tokio::task::spawn_blocking(move || row_group_splits(&inputs, files))
+                    .await
+                    .map_err(|error| Error::internal("reading footers ended early").with_source(error))?
+                    .map_err(|error| self.within(error));
             }
-        }
+        };
+        let mut splits = Vec::new();
+        files.iter().try_for_each(|file| line_splits(file, most, &mut splits))?;
         Ok(splits)
+    }
+
+    /// The predicate on a partition's key that this one is, if it is one.
+    fn condition(&self, predicate: &Predicate) -> Option<Condition> {
+        let [name] = predicate.path.as_slice() else { return None };
+        Condition::of(predicate, name, self.layout.partition_type(name)?)
     }
 }
 
 /// Ranges of about `most` bytes. A line's end within quotes can't be told from another one without reading all before it: where
 /// there are quotes, a file is one range.
-fn line_splits(file: &Listed, most: u64, splits: &mut Vec<Split>) -> Result<()> {
+fn line_splits(file: &FileInfo, most: u64, splits: &mut Vec<Split>) -> Result<()> {
     let mut start = 0;
     while start < file.len {
         // A remainder of less than half a split isn't worth one of its own.
         let rest = file.len - start;
         let len = if rest < most.saturating_add(most / 2) { rest } else { most };
         let part = Part::Lines { start, end: start + len };
-        splits.push(FileSplit { path: file.path.clone(), part }.encode(len)?);
+        splits.push(FileSplit { file: file.clone(), part }.encode(len)?);
         start += len;
     }
     Ok(())
 }
 
-fn row_group_splits(file: &Listed, splits: &mut Vec<Split>) -> Result<()> {
-    let failed = || format!("read the footer of {}", file.path.display());
-    let handle = File::open(&file.path).map_err(|error| Error::new(Code::Io, failed()).with_source(error))?;
-    let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
-        .map_err(|error| Error::new(Code::MalformedRecord, failed()).with_source(error))?;
-    for (index, group) in metadata.metadata().row_groups().iter().enumerate() {
-        let weight = u64::try_from(group.compressed_size()).unwrap_or(0);
-        splits.push(FileSplit { path: file.path.clone(), part: Part::RowGroup(index) }.encode(weight)?);
+fn row_group_splits(inputs: &Inputs, files: Vec<FileInfo>) -> Result<Vec<Split>> {
+    let mut splits = Vec::new();
+    for file in files {
+        let failed = || format!("read the footer of {}", file.path);
+        let chunks = inputs.chunks(&file).map_err(|error| error.context(failed()))?;
+        let footer = footer(&chunks)
+            .map_err(|error| Error::new(Code::MalformedRecord, failed()).with_source(error))?;
+        for (index, group) in footer.metadata().row_groups().iter().enumerate() {
+            let weight = u64::try_from(group.compressed_size()).unwrap_or(0);
+            splits.push(FileSplit { file: file.clone(), part: Part::RowGroup(index) }.encode(weight)?);
+        }
     }
-    Ok(())
+    Ok(splits)
 }
 
 #[async_trait]
 impl Source for FileSource {
     fn boundedness(&self) -> Boundedness {
-        Boundedness::Bounded
+        if self.monitor.is_some() { Boundedness::Unbounded } else { Boundedness::Bounded }
+    }
+
+    fn accepts(&self, predicates: &[Predicate]) -> Vec<bool> {
+        predicates.iter().map(|predicate| self.condition(predicate).is_some()).collect()
     }
 
     async fn discover(&self, _parallelism: u32) -> Result<Vec<Split>> {
-        let source = self.clone();
-        tokio::task::spawn_blocking(move || source.splits())
-            .await
-            .map_err(|error| Error::internal("listing files ended early").with_source(error))?
-            .map_err(|error| error.context(format_args!("table {}", self.table)))
+        self.splits(self.list().await?).await
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        self.monitor
+    }
+
+    async fn discover_more(&self, known: &[Split]) -> Result<Vec<Split>> {
+        let known = known
+            .iter()
+            .map(|split| FileSplit::of(split).map(|split| split.file.path))
+            .collect::<Result<HashSet<_>>>()?;
+        let mut files = self.list().await?;
+        files.retain(|file| !known.contains(&file.path));
+        // Found together, they are read in the order in which they were written.
+        files.sort_by(|one, other| {
+            (one.modified_millis, &one.path).cmp(&(other.modified_millis, &other.path))
+        });
+        self.splits(files).await
     }
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
-        let splits: VecDeque<_> = splits
+        let splits = splits.iter().map(FileSplit::of).collect::<Result<Vec<_>>>()?;
+        let conditions = context
+            .filters
             .iter()
-            .enumerate()
-            .map(|(index, split)| Ok((index, FileSplit::of(split)?)))
-            .collect::<Result<_>>()?;
-        let continues = continuations(&splits);
-        let (schema, metrics) = (context.projected_schema, context.metrics);
+            .map(|filter| {
+                self.condition(filter)
+                    .ok_or_else(|| Error::internal("files were given a filter that they refused"))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let waiting = Splits::new(splits.clone(), conditions, &self.layout.default_name);
+        let inputs = Inputs::new(self.file_systems.clone(), context.io.clone());
+        let assembly = Assembly::new(&self.layout, context.projected_schema);
+        let (metrics, more) = (context.metrics, self.monitor.is_some());
         Ok(Box::new(match &self.format {
             Format::Records(format) => {
-                let decoder = format.decoder(&self.table, &self.record, schema.clone(), TARGET_ROWS)?;
+                let wanted = assembly.record.clone();
+                let decoder = format.decoder(&self.table, &self.layout.record, wanted, TARGET_ROWS)?;
                 let malformed = Malformed::new(&self.table, self.on_error, context.clock, metrics.clone());
                 let blocks = RecordBlocks::new(
                     &self.table,
-                    schema,
-                    splits,
+                    (waiting, inputs),
+                    assembly,
                     (decoder, format.quotes()),
                     malformed,
                     metrics,
                 );
-                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, &splits, more)
             }
             Format::Parquet => {
-                let blocks = ParquetBlocks::new(&self.table, schema, splits, metrics);
-                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, continues)
+                let blocks = ParquetBlocks::new(&self.table, (waiting, inputs), assembly, metrics);
+                ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, &splits, more)
             }
         }))
     }
-}
-
-/// A file's parts are one stream, read in their order: all but the first of each file go on where another one has ended. Files
-/// among themselves have no order in event time.
-fn continuations(splits: &VecDeque<(usize, FileSplit)>) -> Vec<bool> {
-    let mut begun = HashSet::new();
-    splits.iter().map(|(_, split)| !begun.insert(&split.path)).collect()
 }
 
 #[cfg(test)]
@@ -173,20 +218,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_file_continue_each_other_and_files_do_not() {
-        let split = |path: &str, group| FileSplit { path: path.into(), part: Part::RowGroup(group) };
-        let splits = [split("a", 0), split("a", 3), split("b", 1), split("b", 2), split("c", 0)];
-        assert_eq!(
-            continuations(&splits.into_iter().enumerate().collect()),
-            [false, true, false, true, false]
-        );
-    }
-
-    #[test]
     fn files_are_cut_into_ranges_in_order() {
+        let file = |path: &str, len| FileInfo { path: path.into(), len, modified_millis: 0 };
         let mut splits = Vec::new();
-        line_splits(&Listed { path: "/a".into(), len: 349 }, 100, &mut splits).unwrap();
-        line_splits(&Listed { path: "/b".into(), len: 0 }, 100, &mut splits).unwrap();
+        line_splits(&file("/a", 349), 100, &mut splits).unwrap();
+        line_splits(&file("/b", 0), 100, &mut splits).unwrap();
         let parts: Vec<_> = splits.iter().map(|split| FileSplit::of(split).unwrap().part).collect();
         let expected = [(0, 100), (100, 200), (200, 349)].map(|(start, end)| Part::Lines { start, end });
         assert_eq!(parts, expected);

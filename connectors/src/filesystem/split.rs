@@ -1,7 +1,5 @@
 //! A part of a file, as it travels in a split's payload.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use weir_api::error::{Code, Error, Result};
 use weir_proto::v1::Split;
@@ -21,12 +19,24 @@ pub enum Part {
     RowGroup(usize),
 }
 
+/// A file as it was when it was listed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileInfo {
+    /// Its absolute path, or its URL in an object store.
+    pub path: String,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was written last: milliseconds since 1970-01-01T00:00:00Z.
+    pub modified_millis: i64,
+}
+
 /// A part of a file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSplit {
-    /// The file's absolute path.
-    pub path: PathBuf,
+    /// The file.
+    pub file: FileInfo,
     /// Which part.
     pub part: Part,
 }
@@ -38,11 +48,9 @@ impl FileSplit {
             Part::Lines { start, end } => format!("{start}-{end}"),
             Part::RowGroup(index) => format!("row group {index}"),
         };
-        let payload = serde_json::to_vec(self).map_err(|error| {
-            Error::new(Code::Unsupported, format!("{} isn't a path in UTF-8", self.path.display()))
-                .with_source(error)
-        })?;
-        Ok(Split { id: format!("{}:{part}", self.path.display()), payload, weight })
+        let payload = serde_json::to_vec(self)
+            .map_err(|error| Error::internal(format!("describe {}", self.file.path)).with_source(error))?;
+        Ok(Split { id: format!("{}:{part}", self.file.path), payload, weight })
     }
 
     /// The part in a split's payload.

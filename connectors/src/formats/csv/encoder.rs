@@ -73,7 +73,7 @@ impl Encoder {
         // One pass without branches tells for most fields that there is nothing to do.
         let is_special = field.iter().fold(is_comment, |found, byte| found | has_meaning(*byte));
         match dialect.quote {
-            _ if !is_special && !(is_alone && field.is_empty()) => out.extend_from_slice(field),
+            _ if !(is_special || is_alone && field.is_empty()) => out.extend_from_slice(field),
             Some(quote) => {
                 out.push(quote);
                 for byte in field {
