@@ -6,9 +6,14 @@
 pub const COLUMNS: &str =
     "id BIGINT, name STRING, happened TIMESTAMP(3), amount DECIMAL(10, 2), tags ARRAY<STRING>,
     place ROW<city STRING, spot ROW<x DOUBLE, y DOUBLE>>";
-/// A record of this size is among so many; it is larger than what most clients take without being told.
-const LARGE: usize = (16 << 20) + 4096;
-const LARGE_EVERY: u64 = 250_000;
+/// The longest record that is decoded.
+const LONGEST: usize = 16 << 20;
+/// The longest one whose bytes a dead letter holds.
+const LONGEST_LETTER: usize = 8 << 20;
+/// How often a record is about as long as that, by turns a little shorter and a little longer.
+const LONG_EVERY: u64 = 125_000;
+/// So much shorter or longer.
+const MARGIN: usize = 4096;
 /// Deeper than any decoder goes, and as deep as every one should.
 const TOO_DEEP: usize = 100_000;
 const DEEP: usize = 50;
@@ -17,12 +22,9 @@ const DEEP: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is this row.
-    Good {
-        id: u64,
-        name_length: usize,
-        amount_in_cents: u64,
-    },
-    Bad,
+    Good { id: u64, name_length: usize, amount_in_cents: u64 },
+    /// It is a dead letter with so many bytes; without them if they are too many.
+    Bad { length: Option<usize> },
 }
 
 /// The records, one after the other.
@@ -48,11 +50,13 @@ impl Fuzz {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    fn good(&mut self, id: u64) -> (Vec<u8>, Verdict) {
-        let is_large = id % LARGE_EVERY == LARGE_EVERY / 2;
+    fn good(&mut self, id: u64) -> (Vec<u8>, Option<Verdict>) {
+        let is_long = id % LONG_EVERY == LONG_EVERY / 2;
+        let is_too_long = (id / LONG_EVERY).is_multiple_of(2);
+        let long = if is_too_long { LONGEST + MARGIN } else { LONGEST - MARGIN };
         // As it stands in JSON, and how many characters it is.
         let (name, name_length) = match self.below(4) {
-            _ if is_large => ("n".repeat(LARGE), LARGE),
+            _ if is_long => ("n".repeat(long), long),
             0 => (r#"a \"quoted\" one"#.to_owned(), 14),
             1 => (r"Z\u00fcrich \ud83d\ude00".to_owned(), 8),
             2 => ("Ærøskøbing".to_owned(), 10),
@@ -75,7 +79,7 @@ impl Fuzz {
             self.below(60),
             self.below(1000),
         );
-        (text.into_bytes(), Verdict::Good { id, name_length, amount_in_cents })
+        (text.into_bytes(), Some(Verdict::Good { id, name_length, amount_in_cents }))
     }
 
     fn bad(&mut self, id: u64) -> Vec<u8> {
@@ -151,6 +155,11 @@ impl Iterator for Fuzz {
             return None;
         }
         self.next += 1;
-        Some(if self.below(2) == 0 { self.good(id) } else { (self.bad(id), Verdict::Bad) })
+        let (record, verdict) = if self.below(2) == 0 { self.good(id) } else { (self.bad(id), None) };
+        let verdict = verdict.filter(|_| record.len() <= LONGEST).unwrap_or_else(|| {
+            let length = Some(record.len()).filter(|length| *length <= LONGEST_LETTER);
+            Verdict::Bad { length }
+        });
+        Some((record, verdict))
     }
 }
