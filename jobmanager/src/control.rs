@@ -21,6 +21,7 @@ pub mod now;
 pub mod restart;
 pub mod schedule;
 pub mod slots;
+pub mod splits;
 pub mod task;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod reports;
 mod simulation;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -205,6 +207,9 @@ impl Core {
                     }
                 });
             }
+            Event::Discovered { job, vertex, result } => {
+                self.with_job(job, &mut actions, |job, effects| job.discovered(vertex, result, now, effects));
+            }
             Event::Tick => {}
         }
         self.tick(now, &mut actions);
@@ -371,6 +376,16 @@ impl Core {
                 }
                 Effect::Release(attempt, slots, stuck) => self.slots.release(id, attempt, &slots, stuck),
                 Effect::Commit(attempt, sinks) => actions.push(Action::Commit { job: id, attempt, sinks }),
+                Effect::Discover(vertex) => {
+                    actions.push(Action::Discover { job: id, vertex, known: Arc::clone(job.splits()) });
+                }
+                Effect::AddSplits(found) => {
+                    let manager = job.execution().manager_of(found.subtask);
+                    if let Some(session) = manager.and_then(|manager| self.managers.session_of(manager)) {
+                        let body = messages::add_splits(job, found);
+                        actions.push(Action::Send(session, messages::message(self.epoch, body)));
+                    }
+                }
                 Effect::Abort(attempt) => actions.push(Action::Abort { job: id, attempt }),
                 Effect::StepDown(reason) => actions.push(Action::StepDown(reason)),
             }

@@ -9,6 +9,7 @@
 
 mod commit;
 pub mod control;
+mod discover;
 pub mod metadata;
 mod options;
 mod rest;

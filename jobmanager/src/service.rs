@@ -22,18 +22,19 @@ use crate::control::Core;
 use crate::control::event::{Action, Event, ManagerInfo, SessionId};
 use crate::control::job::Failure;
 use crate::control::now::Now;
+use crate::discover::Question;
 use crate::metadata::{Metadata, encoding};
 use crate::session::Outbound;
 
 /// Events that may wait.
 const QUEUE: usize = 1_024;
 
-type Question = Box<dyn FnOnce(&Core, Now) + Send>;
+type Look = Box<dyn FnOnce(&Core, Now) + Send>;
 
 enum Command {
     Event(Event),
     Register(SessionId, LeaderEpoch, ManagerInfo, Outbound),
-    Ask(Question),
+    Ask(Look),
     Cancel(JobId, oneshot::Sender<Result<()>>),
 }
 
@@ -71,7 +72,7 @@ impl Client {
         question: impl FnOnce(&Core, Now) -> T + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let question: Question = Box::new(move |core, now| {
+        let question: Look = Box::new(move |core, now| {
             // Whoever asked may be gone.
             let _ = reply.send(question(core, now));
         });
@@ -221,6 +222,18 @@ impl Service {
                         Event::Committed {
                             job,
                             attempt,
+                            result: result.map_err(|error| Failure::from(&error)),
+                        }
+                    });
+                }
+                Action::Discover { job, vertex, known } => {
+                    let graph = Arc::clone(&self.core.job(job)?.spec().graph);
+                    let question = Question { registry: self.registry.clone(), graph, vertex, known };
+                    self.work.spawn(async move {
+                        let result = guarded(question.ask()).await;
+                        Event::Discovered {
+                            job,
+                            vertex,
                             result: result.map_err(|error| Failure::from(&error)),
                         }
                     });

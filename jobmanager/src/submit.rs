@@ -5,7 +5,6 @@
 
 pub mod job_file;
 pub mod planner;
-pub mod splits;
 pub mod sql_planner;
 
 use std::collections::BTreeMap;
@@ -34,9 +33,11 @@ use crate::session::MAX_MESSAGE_BYTES;
 /// How many jobs may be planned at the same time.
 const CONCURRENT: usize = 4;
 /// How long sources may look for their splits.
-const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a running job's source looks for further splits at most.
+const SHORTEST_DISCOVERY_INTERVAL: Duration = Duration::from_millis(10);
 /// The most splits of a job.
-const MAX_SPLITS: usize = 1_000_000;
+pub(crate) const MAX_SPLITS: usize = 1_000_000;
 /// The most jobs that haven't ended.
 const MAX_ACTIVE_JOBS: usize = 1_000;
 /// The longest name of a job.
@@ -99,18 +100,22 @@ impl Dispatcher {
             })??;
         check_size(&graph, &splits)?;
         let job = JobId::from_bytes(rand::random());
+        let discovery = sources.iter().filter_map(|(vertex, source)| {
+            Some((*vertex as u32, source.discovery_interval()?.max(SHORTEST_DISCOVERY_INTERVAL)))
+        });
         let spec = JobSpec {
             id: job,
             name: graph.name().to_owned(),
             sql: submission.sql,
+            discovery: discovery.collect(),
             graph,
-            splits,
             config: config.values().clone(),
             bounded,
             submitted_unix_millis: self.clock.unix_millis(),
         };
         let record = JobRecord {
             spec: Arc::new(spec),
+            splits: Arc::new(splits),
             attempt: Attempt(0),
             stage: Stage::Active,
             exceptions: Vec::new(),
@@ -206,7 +211,7 @@ fn for_jobs(all: &Configuration) -> Result<(Configuration, Vec<String>)> {
 }
 
 /// The table that a vertex reads, if it is a source.
-fn table(vertex: &JobVertex) -> Option<&weir_proto::v1::TableSpec> {
+pub(crate) fn table(vertex: &JobVertex) -> Option<&weir_proto::v1::TableSpec> {
     match vertex.chain.first()?.spec.kind.as_ref()? {
         Kind::Source(source) => source.table.as_ref(),
         _ => None,
@@ -238,7 +243,7 @@ async fn discover(graph: &JobGraph, sources: &[(usize, Arc<dyn Source>)]) -> Res
                 format!("'{}' has {count} splits, more than {MAX_SPLITS}; read fewer files", vertex.name),
             ));
         }
-        let shares = splits::assign(splits, vertex.parallelism);
+        let shares = crate::control::splits::assign(splits, vertex.parallelism);
         assignments.extend(
             (0..)
                 .zip(shares)
@@ -250,7 +255,7 @@ async fn discover(graph: &JobGraph, sources: &[(usize, Arc<dyn Source>)]) -> Res
 }
 
 /// A deployment must fit into one message, even if one TaskManager runs everything.
-fn check_size(graph: &JobGraph, splits: &[SplitAssignment]) -> Result<()> {
+pub(crate) fn check_size(graph: &JobGraph, splits: &[SplitAssignment]) -> Result<()> {
     let deployment = DeployTasks { graph: Some(graph.into()), splits: splits.to_vec(), ..Default::default() };
     let placement = graph.required_slots() as usize * (PLACEMENT_BYTES + size_of::<SlotPlacement>());
     let bytes = deployment.encoded_len() + placement;

@@ -1,7 +1,9 @@
 //! What reaches the core of the JobManager and what it wants done.
 
-use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, TaskManagerId};
-use weir_proto::v1::{JobManagerMessage, ProcessMetrics, SubtaskMetrics};
+use std::sync::Arc;
+
+use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, TaskManagerId, VertexIndex};
+use weir_proto::v1::{JobManagerMessage, ProcessMetrics, Split, SplitAssignment, SubtaskMetrics};
 
 use super::job::record::{JobRecord, SinkCommit};
 use super::job::{Failure, Version};
@@ -117,6 +119,15 @@ pub enum Event {
         /// Of attempts up to this.
         attempt: Attempt,
     },
+    /// Answers [`Action::Discover`].
+    Discovered {
+        /// Whose source.
+        job: JobId,
+        /// The source's vertex.
+        vertex: VertexIndex,
+        /// The splits that have come.
+        result: Result<Vec<Split>, Failure>,
+    },
     /// Time has passed.
     Tick,
 }
@@ -152,6 +163,15 @@ pub enum Action {
         job: JobId,
         /// The last of them.
         attempt: Attempt,
+    },
+    /// Ask a source for the splits that have come since these were found; answered by [`Event::Discovered`].
+    Discover {
+        /// Whose source.
+        job: JobId,
+        /// The source's vertex.
+        vertex: VertexIndex,
+        /// The splits of all sources of the job so far.
+        known: Arc<Vec<SplitAssignment>>,
     },
     /// Another JobManager leads: stop.
     StepDown(String),

@@ -68,6 +68,12 @@ impl Task {
 /// How many tasks are in each state.
 pub type Counts = [u32; TaskState::ALL.len()];
 
+/// Counts under Flink's words, every state named.
+#[must_use]
+pub fn counts_by_name(counts: &Counts) -> BTreeMap<&'static str, u32> {
+    TaskState::ALL.map(|state| (state.as_str(), counts[state.index()])).into()
+}
+
 /// All tasks of one attempt.
 #[derive(Debug)]
 pub struct ExecutionGraph {

@@ -64,13 +64,19 @@ pub(crate) fn record(n: u8, sources: u32, sinks: u32, config: &[(&str, &str)]) -
         id: JobId::from_bytes([n; 16]),
         sql: "INSERT INTO `out` SELECT * FROM `in`".to_owned(),
         graph: Arc::new(graph(&name, "test", sources, sinks)),
-        splits: splits.collect(),
+        discovery: BTreeMap::new(),
         config: config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         bounded: true,
         submitted_unix_millis: i64::from(n),
         name,
     };
-    JobRecord { spec: Arc::new(spec), attempt: Attempt(0), stage: Stage::Active, exceptions: Vec::new() }
+    JobRecord {
+        spec: Arc::new(spec),
+        splits: Arc::new(splits.collect()),
+        attempt: Attempt(0),
+        stage: Stage::Active,
+        exceptions: Vec::new(),
+    }
 }
 
 /// Flink's defaults and version "1".

@@ -4,11 +4,13 @@
 //! when results are committed. Invariants, held up by the simulation in `control::simulation`:
 //! - attempts only grow, and one is recorded before any task of it is deployed;
 //! - slots are given back exactly once per attempt, after its tasks have ended (what hasn't in time drains);
+//! - splits that are found later are recorded before anybody reads them, and each is read by one subtask;
 //! - results are committed only after every task of the attempt has finished and that was recorded; from then on nothing can
 //!   restart, cancel or abort the job any more.
 //!
 //! It doesn't know sessions, slots of other jobs, or how anything is stored: it returns [`Effect`]s. Phases: see [`phase`].
 
+pub mod discovery;
 mod ending;
 pub mod exceptions;
 pub mod phase;
@@ -22,8 +24,10 @@ use std::time::Duration;
 
 use weir_api::config::{Configuration, options};
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, JobId, TaskManagerId};
+use weir_api::id::{Attempt, JobId, TaskManagerId, VertexIndex};
+use weir_proto::v1::SplitAssignment;
 
+use self::discovery::{Discovery, Found};
 use self::exceptions::{Exception, Exceptions};
 use self::phase::{Next, Phase, Write};
 use self::record::{JobRecord, JobSpec, SinkCommit, Stage};
@@ -75,6 +79,10 @@ pub enum Effect {
     Commit(Attempt, Vec<SinkCommit>),
     /// Remove what attempts up to this one left; answered by [`Job::aborted`].
     Abort(Attempt),
+    /// Ask the source of this vertex for further splits; answered by [`Job::discovered`].
+    Discover(VertexIndex),
+    /// Send splits to a task of the present attempt.
+    AddSplits(Found),
     /// The metadata belongs to another leader now: this JobManager must stop.
     StepDown(String),
 }
@@ -108,6 +116,8 @@ pub struct Job {
     ended: Option<i64>,
     /// A cancellation that came while a write was outstanding.
     cancel_requested: bool,
+    splits: Arc<Vec<SplitAssignment>>,
+    discovery: Discovery,
 }
 
 /// The configuration that counts for a job: its own over the cluster's.
@@ -190,6 +200,8 @@ impl Job {
             restarts: record.attempt.0.saturating_sub(1),
             ended: None,
             cancel_requested: false,
+            splits: record.splits,
+            discovery: Discovery::new(&record.spec.discovery),
             spec: record.spec,
         }
     }
@@ -284,6 +296,7 @@ impl Job {
         };
         JobRecord {
             spec: Arc::clone(&self.spec),
+            splits: Arc::clone(&self.splits),
             attempt: self.attempt,
             stage,
             exceptions: self.exceptions.iter().cloned().collect(),
@@ -311,7 +324,7 @@ impl Job {
         self.execution = ExecutionGraph::new(&self.spec.graph, self.attempt, now.unix_millis);
         self.execution.scheduled(placement, now.unix_millis);
         self.phase = Phase::Allocating(Write::InFlight);
-        effects.push(Effect::Persist);
+        self.persist(effects);
     }
 
     /// Someone wants it cancelled.
@@ -366,14 +379,19 @@ impl Job {
     /// When [`Job::tick`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        self.phase.deadline()
+        let discovery = matches!(self.phase, Phase::Running { .. }).then(|| self.discovery.deadline());
+        self.phase.deadline().into_iter().chain(discovery.flatten()).min()
     }
 
     /// Time has passed. `random` is uniform in `0.0..1.0`.
     pub fn tick(&mut self, now: Now, random: f64, effects: &mut Vec<Effect>) {
-        if !self.deadline().is_some_and(|deadline| now.reached(deadline)) {
-            return;
+        if self.phase.deadline().is_some_and(|deadline| now.reached(deadline)) {
+            self.phase_is_due(now, random, effects);
         }
+        self.look_for_splits(now, effects);
+    }
+
+    fn phase_is_due(&mut self, now: Now, random: f64, effects: &mut Vec<Effect>) {
         match &mut self.phase {
             Phase::Waiting { shortage, .. } => {
                 let missing = shortage.map_or_else(String::new, |shortage| format!(": {shortage}"));
@@ -405,7 +423,7 @@ impl Job {
             }
             Phase::Allocating(write) | Phase::Recording(_, write) | Phase::Closing(_, write) => {
                 *write = Write::InFlight;
-                effects.push(Effect::Persist);
+                self.persist(effects);
             }
             Phase::Aborting { .. } | Phase::Ended => {}
         }

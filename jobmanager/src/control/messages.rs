@@ -4,11 +4,12 @@
 
 use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId};
 use weir_proto::v1::{
-    CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Registered, SlotPlacement,
-    job_manager_message::Body,
+    AddSplits, CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Registered, SlotPlacement,
+    SubtaskId, job_manager_message::Body,
 };
 
 use super::job::Job;
+use super::job::discovery::Found;
 use super::managers::Managers;
 
 /// Everything sent names the epoch it was sent under.
@@ -38,6 +39,18 @@ pub fn cancel(job: JobId, attempt: Attempt) -> Body {
     Body::Cancel(CancelTasks { job_id: job.as_bytes().to_vec(), attempt: attempt.0 })
 }
 
+/// Splits that were found while the job runs, for a task of its present attempt.
+#[must_use]
+pub fn add_splits(job: &Job, found: Found) -> Body {
+    let task = SubtaskId {
+        job_id: job.id().as_bytes().to_vec(),
+        attempt: job.attempt().0,
+        vertex: found.vertex.0,
+        subtask: found.subtask.0,
+    };
+    Body::AddSplits(AddSplits { task: Some(task), first: found.first, splits: found.splits })
+}
+
 /// The job's present attempt, as one TaskManager gets it.
 #[must_use]
 pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body {
@@ -58,6 +71,6 @@ pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body 
                 slot: slot.index.0,
             })
             .collect(),
-        splits: job.spec().splits.iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
+        splits: job.splits().iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
     })
 }

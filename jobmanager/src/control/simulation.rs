@@ -2,21 +2,23 @@
 //!
 //! Faults: TaskManagers killed, cut off (noticed by both ends, by one, or only by silence), slow to cancel; tasks failing for
 //! reasons that a restart can or can't help; reports delayed, duplicated and reordered; writes of metadata failing before or
-//! after they took effect; commits failing; the JobManager stopped for a while, or killed and followed by another one; jobs
+//! after they took effect; commits failing; sources that can't say what splits they have; the JobManager stopped for a while, or killed and followed by another one; jobs
 //! cancelled at any moment. After the faults: no job may be stuck, no slot lost. What must hold at every moment is [`oracle`]'s.
 
 mod manager;
 mod oracle;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use weir_api::error::Code;
-use weir_api::id::{Attempt, JobId, LeaderEpoch};
-use weir_proto::v1::JobManagerMessage;
+use weir_api::id::{Attempt, JobId, LeaderEpoch, VertexIndex};
 use weir_proto::v1::job_manager_message::Body;
+use weir_proto::v1::{JobManagerMessage, Split};
 
 use self::manager::Manager;
 use self::oracle::Oracle;
@@ -54,6 +56,13 @@ enum Happening {
         attempt: Attempt,
         sinks: Vec<SinkCommit>,
     },
+    /// A source is asked for what it has beyond these splits.
+    Discover {
+        generation: u64,
+        job: JobId,
+        vertex: VertexIndex,
+        known: Vec<String>,
+    },
     Submit(u8),
     Cancel(JobId),
     Fault,
@@ -75,6 +84,8 @@ struct World {
     /// Which TaskManager has which session, on the JobManager's side.
     sessions: BTreeMap<SessionId, usize>,
     next_session: u64,
+    /// Jobs whose records are being written, by the JobManager of which generation.
+    writing: HashSet<(u64, JobId)>,
     oracle: Oracle,
     waiting_to_submit: u8,
 }
@@ -95,6 +106,7 @@ impl World {
             managers: (0..MANAGERS).map(Manager::new).collect(),
             sessions: BTreeMap::new(),
             next_session: 1,
+            writing: HashSet::new(),
             oracle: Oracle::default(),
             waiting_to_submit: JOBS,
         };
@@ -196,6 +208,9 @@ impl World {
             Happening::Commit { generation, job, attempt, sinks } => {
                 self.commit(generation, job, attempt, sinks)
             }
+            Happening::Discover { generation, job, vertex, known } => {
+                self.discover(generation, job, vertex, known);
+            }
             Happening::Submit(n) => self.submit(n),
             Happening::Cancel(job) => {
                 let now = self.clock();
@@ -212,6 +227,9 @@ impl World {
         let now = self.clock();
         if let Event::SessionEnded { session, .. } = &event {
             self.sessions.remove(session);
+        }
+        if let Event::Persisted { job, .. } = &event {
+            self.writing.remove(&(self.generation, *job));
         }
         if let Some(actions) = self.core.as_mut().map(|core| core.handle(event, now)) {
             self.perform(actions);
@@ -265,7 +283,11 @@ impl World {
                     }
                 }
                 Action::Persist { record, expected } => {
-                    let wait = self.random.random_range(0..200);
+                    let first = self.writing.insert((generation, record.spec.id));
+                    assert!(first, "two writes of one record are outstanding");
+                    // Some are so slow that the job has come to want another one.
+                    let slow = self.faulty() && self.chance(10);
+                    let wait = self.random.random_range(0..if slow { 10_000 } else { 200 });
                     let epoch = self.epoch;
                     self.after(wait, Happening::Write { generation, epoch, record, expected });
                 }
@@ -278,6 +300,14 @@ impl World {
                     self.oracle.aborted(job, attempt);
                     let wait = self.random.random_range(0..500);
                     self.after(wait, Happening::ToCore(generation, Event::Aborted { job, attempt }));
+                }
+                Action::Discover { job, vertex, known } => {
+                    let known: Vec<_> =
+                        known.iter().flat_map(|share| &share.splits).map(|split| split.id.clone()).collect();
+                    let recorded = self.store.get(&job).map(|(_, record)| record.splits.as_slice());
+                    self.oracle.asked(&known, recorded.unwrap_or_default());
+                    let wait = self.random.random_range(0..8_000);
+                    self.after(wait, Happening::Discover { generation, job, vertex, known });
                 }
                 Action::StepDown(_) => {
                     self.kill_core();
@@ -322,6 +352,17 @@ impl World {
         self.after(10, Happening::ToCore(generation, Event::Committed { job, attempt, result }));
     }
 
+    fn discover(&mut self, generation: u64, job: JobId, vertex: VertexIndex, known: Vec<String>) {
+        let result = if self.faulty() && self.chance(20) {
+            Err(Failure { code: Code::Io, message: "the source can't be reached".to_owned() })
+        } else {
+            let there = self.oracle.splits_that_exist(job, self.now);
+            let new = there.into_iter().filter(|id| !known.contains(id));
+            Ok(new.map(|id| Split { id, payload: Vec::new(), weight: 1 }).collect())
+        };
+        self.after(0, Happening::ToCore(generation, Event::Discovered { job, vertex, result }));
+    }
+
     fn submit(&mut self, n: u8) {
         if self.core.is_none() {
             self.after(1_000, Happening::Submit(n));
@@ -335,9 +376,14 @@ impl World {
             2 => &[("restart-strategy.type", "failure-rate")],
             _ => &[],
         };
-        let record = fixtures::record(n, sources, sinks, config);
+        let mut record = fixtures::record(n, sources, sinks, config);
+        let grows = self.chance(60);
+        if grows {
+            Arc::make_mut(&mut record.spec).discovery.insert(0, Duration::from_secs(5));
+        }
         let job = record.spec.id;
-        self.oracle.submitted(&record);
+        let later = if grows { self.random.random_range(0..8) } else { 0 };
+        self.oracle.submitted(&record, later, self.now);
         self.store.insert(job, (Version(1), record.clone()));
         self.waiting_to_submit -= 1;
         self.feed(Event::Submitted { record, version: Version(1) });

@@ -5,6 +5,7 @@
 //! beside it is what it can be planned from again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use weir_api::error::{Code, Error, Result};
@@ -44,6 +45,9 @@ struct Record {
     exceptions: Vec<Failure>,
     #[prost(oneof = "Progress", tags = "12, 13, 14")]
     progress: Option<Progress>,
+    /// Vertices with the milliseconds after which their sources look for further splits.
+    #[prost(btree_map = "uint32, uint64", tag = "15")]
+    discovery: std::collections::BTreeMap<u32, u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -130,10 +134,15 @@ pub fn encode(record: &JobRecord) -> Vec<u8> {
         bounded: spec.bounded,
         submitted_unix_millis: spec.submitted_unix_millis,
         graph: Some(spec.graph.as_ref().into()),
-        splits: spec.splits.clone(),
+        splits: record.splits.to_vec(),
         attempt: record.attempt.0,
         exceptions: record.exceptions.iter().map(failure).collect(),
         progress: Some(progress),
+        discovery: spec
+            .discovery
+            .iter()
+            .map(|(vertex, interval)| (*vertex, interval.as_millis().try_into().unwrap_or(u64::MAX)))
+            .collect(),
     }
     .encode_to_vec()
 }
@@ -174,13 +183,18 @@ fn read(job: JobId, bytes: &[u8]) -> Result<JobRecord> {
         name: record.name,
         sql: record.sql,
         graph: Arc::new(graph),
-        splits: record.splits,
+        discovery: record
+            .discovery
+            .into_iter()
+            .map(|(vertex, millis)| (vertex, Duration::from_millis(millis)))
+            .collect(),
         config: record.config,
         bounded: record.bounded,
         submitted_unix_millis: record.submitted_unix_millis,
     };
     Ok(JobRecord {
         spec: Arc::new(spec),
+        splits: Arc::new(record.splits),
         attempt: Attempt(record.attempt),
         stage,
         exceptions: record.exceptions.into_iter().map(exception).collect(),

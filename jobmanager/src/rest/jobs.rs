@@ -17,7 +17,7 @@ use super::error::{Answer, Refusal};
 use super::path::OfJob;
 use super::plan::Plan;
 use super::vertices::Vertex;
-use crate::control::execution::Counts;
+use crate::control::execution::{Counts, counts_by_name};
 use crate::control::job::Job;
 use crate::control::job::status::JobStatus;
 use crate::control::now::Now;
@@ -211,11 +211,6 @@ impl Details {
             status_reason: job.phase().describe(),
         }
     }
-}
-
-/// Counts under Flink's words, every state named.
-pub(super) fn counts_by_name(counts: &Counts) -> BTreeMap<&'static str, u32> {
-    TaskState::ALL.map(|state| (state.as_str(), counts[state.index()])).into()
 }
 
 /// A job's configuration.

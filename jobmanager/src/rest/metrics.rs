@@ -35,6 +35,7 @@ pub(super) const TASK: &[TaskMetric] = &[
     ("numRecordsOutPerSecond", |task| Some(task.measure.per_second(|metrics| metrics.num_records_out))),
     ("numBytesInPerSecond", |task| Some(task.measure.per_second(|metrics| metrics.num_bytes_in))),
     ("numBytesOutPerSecond", |task| Some(task.measure.per_second(|metrics| metrics.num_bytes_out))),
+    ("numSideOutputRecords", |task| Some(task.measure.last()?.num_side_output_records as f64)),
     ("numLateRecordsDropped", |task| Some(task.measure.last()?.num_late_records_dropped as f64)),
     ("numRecordsInErrors", |task| Some(task.measure.last()?.num_records_in_errors as f64)),
     ("busyTimeMsPerSecond", |task| Some(task.measure.shares().busy * 1_000.0)),
@@ -74,7 +75,10 @@ pub(super) fn job_metrics(job: &Job, now: Now) -> Vec<(&'static str, f64)> {
         (S::Cancelling, "cancellingState", "cancellingTime", "cancellingTimeTotal"),
         (S::Failing, "failingState", "failingTime", "failingTimeTotal"),
     ];
-    let mut metrics = vec![("numRestarts", f64::from(job.restarts()))];
+    let mut metrics = vec![
+        ("numRestarts", f64::from(job.restarts())),
+        ("numFailedSplitDiscoveries", job.failed_discoveries() as f64),
+    ];
     for (status, state, time, total) in names {
         let here = history.current() == status;
         metrics.push((state, f64::from(u8::from(here))));

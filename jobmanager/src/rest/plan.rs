@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+use weir_api::graph::{JobEdge, JobGraph};
 
 use super::App;
 use super::error::Answer;
@@ -47,6 +48,9 @@ struct Input {
     id: String,
     ship_strategy: &'static str,
     exchange: &'static str,
+    /// The operator whose side output (dead letters, late rows) the edge carries; absent: the vertex's results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    side_output: Option<String>,
 }
 
 /// A job's vertices and how they are connected.
@@ -78,6 +82,7 @@ impl Plan {
                         .unwrap_or_default(),
                     ship_strategy: edge.partitioning.as_str(),
                     exchange: "pipelined_bounded",
+                    side_output: side_output(graph, edge),
                 })
                 .collect(),
             optimizer_properties: serde_json::json!({}),
@@ -89,4 +94,11 @@ impl Plan {
             nodes: graph.vertices().iter().enumerate().map(node).collect(),
         }
     }
+}
+
+/// The name of the operator whose side output an edge carries.
+fn side_output(graph: &JobGraph, edge: &JobEdge) -> Option<String> {
+    let uid = edge.side_output.as_ref()?;
+    let chain = &graph.vertices().get(edge.source)?.chain;
+    chain.iter().find(|node| node.uid == *uid).map(|node| node.name.clone())
 }

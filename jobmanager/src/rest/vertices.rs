@@ -10,10 +10,9 @@ use weir_api::id::{SubtaskIndex, TaskManagerId};
 
 use super::App;
 use super::error::Answer;
-use super::jobs::counts_by_name;
 use super::path::{Found, OfVertex};
 use crate::control::Core;
-use crate::control::execution::{Task, aggregate_state};
+use crate::control::execution::{Task, aggregate_state, counts_by_name};
 use crate::control::job::Job;
 use crate::control::now::Now;
 use crate::control::task::TaskState;

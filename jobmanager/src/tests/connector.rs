@@ -1,6 +1,7 @@
-//! A connector whose sources have a split per subtask and whose sinks write down what they are told.
+//! A connector whose sources have two splits per subtask, and more as a test wants, and whose sinks write down what they are told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use weir_api::connector::{Connector, OptionDescription};
@@ -15,6 +16,16 @@ use weir_proto::v1::{Split, TableSpec};
 pub(super) struct Log {
     entries: Arc<Mutex<Vec<Told>>>,
     failures: Arc<Mutex<Vec<Code>>>,
+    /// The splits that sources find later; `None`: they don't look for any.
+    later: Arc<Mutex<Option<Later>>>,
+}
+
+/// What a source finds while its job runs.
+#[derive(Clone, Default)]
+pub(super) struct Later {
+    pub(super) splits: Vec<&'static str>,
+    /// So often it fails first, each time in another way.
+    pub(super) failures: u32,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -34,6 +45,27 @@ impl Log {
             Told::Abort(_) => None,
         });
         commits.collect()
+    }
+
+    /// From now on sources find this, beside what they have from the start.
+    pub(super) fn find(&self, later: Later) {
+        *self.later.lock().unwrap() = Some(later);
+    }
+
+    fn discover(&self, known: &[Split]) -> Result<Vec<Split>> {
+        let Later { splits, failures } = {
+            let mut later = self.later.lock().unwrap();
+            let later = later.as_mut().expect("sources are asked that look for splits");
+            let now = later.clone();
+            later.failures = now.failures.saturating_sub(1);
+            now
+        };
+        assert_ne!(failures, 2, "a source with a bug");
+        if failures > 0 {
+            return Err(Error::new(Code::Io, "the broker is away"));
+        }
+        let new = splits.into_iter().filter(|id| known.iter().all(|split| split.id != *id));
+        Ok(new.map(|id| Split { id: id.to_owned(), ..Split::default() }).collect())
     }
 
     /// The next commits fail like this, the first of them last.
@@ -56,7 +88,7 @@ impl Connector for TestConnector {
     }
 
     fn source(&self, _: &TableSpec) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(TestSource))
+        Ok(Arc::new(TestSource { log: self.log.clone() }))
     }
 
     fn sink(&self, _: &TableSpec) -> Result<Arc<dyn Sink>> {
@@ -64,7 +96,9 @@ impl Connector for TestConnector {
     }
 }
 
-struct TestSource;
+struct TestSource {
+    log: Log,
+}
 
 #[async_trait]
 impl Source for TestSource {
@@ -79,6 +113,14 @@ impl Source for TestSource {
         let bytes = if parallelism == 77 { 1 << 20 } else { 1 };
         let split = |n: u32| Split { id: n.to_string(), payload: vec![n as u8; bytes], weight: 1 };
         Ok((0..2 * parallelism).map(split).collect())
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        self.log.later.lock().unwrap().as_ref().map(|_| Duration::from_millis(10))
+    }
+
+    async fn discover_more(&self, known: &[Split]) -> Result<Vec<Split>> {
+        self.log.discover(known)
     }
 
     fn reader(&self, _: ReaderContext, _: Vec<Split>) -> Result<Box<dyn SourceReader>> {

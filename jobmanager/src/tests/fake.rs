@@ -10,8 +10,8 @@ use weir_proto::v1::job_manager_client::JobManagerClient;
 use weir_proto::v1::job_manager_message::Body as Said;
 use weir_proto::v1::task_manager_message::Body;
 use weir_proto::v1::{
-    CancelTasks, Committable, DeployTasks, Failure, JobManagerMessage, MetricsReport, Register, SubtaskId,
-    SubtaskMetrics, TaskManagerHeartbeat, TaskManagerMessage, TaskState, TaskStateChanged,
+    AddSplits, CancelTasks, Committable, DeployTasks, Failure, JobManagerMessage, MetricsReport, Register,
+    SubtaskId, SubtaskMetrics, TaskManagerHeartbeat, TaskManagerMessage, TaskState, TaskStateChanged,
 };
 
 pub(super) struct Fake {
@@ -82,6 +82,13 @@ impl Fake {
         match self.command().await {
             Some(Said::Deploy(deploy)) => deploy,
             other => panic!("a deployment should come, not {other:?}"),
+        }
+    }
+
+    pub(super) async fn splits(&mut self) -> AddSplits {
+        match self.command().await {
+            Some(Said::AddSplits(splits)) => splits,
+            other => panic!("splits should come, not {other:?}"),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use weir_api::id::Attempt;
-use weir_proto::v1::TaskState;
+use weir_proto::v1::{SplitAssignment, TaskState};
 
-use super::connector::{Log, Told};
+use super::connector::{Later, Log, Told};
 use super::fake::Fake;
 use super::{Cluster, options};
 use crate::metadata::Metadata;
@@ -53,6 +53,68 @@ async fn jobs_go_on_under_the_next_leader() {
     assert!(log.told().contains(&Told::Abort(Attempt(1))), "what the old leader's attempt left is removed");
     assert_eq!(log.commits().len(), 2);
     drop(second);
+}
+
+/// The ids of the splits of source subtask `subtask`, in order.
+fn ids(splits: &[SplitAssignment], subtask: u32) -> Vec<&str> {
+    let own = splits.iter().filter(|share| (share.vertex, share.subtask) == (0, subtask));
+    own.flat_map(|share| &share.splits).map(|split| split.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn splits_that_are_found_later_stay_with_their_job_and_their_subtask() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut with_directory = options(&[]);
+    with_directory.metadata = Some(directory.path().to_owned());
+    let log = Log::default();
+    log.find(Later::default());
+    let first = Cluster::start_with(with_directory.clone(), log.clone()).await.unwrap();
+    let mut manager = Fake::join(first.handle.rpc_address(), 2).await;
+    let job = first.submit("JOB 2 2").await;
+    let deploy = manager.deployment().await;
+    manager.report_all(&deploy, TaskState::Running).await;
+    first.until(&job, "RUNNING").await;
+
+    // Fails, panics and fails: the job doesn't.
+    log.find(Later { splits: vec!["a", "b", "c"], failures: 3 });
+    let mut found = [manager.splits().await, manager.splits().await];
+    found.sort_by_key(|found| found.task.as_ref().unwrap().subtask);
+    let tasks = found.each_ref().map(|found| found.task.clone().unwrap());
+    assert_eq!(
+        tasks.each_ref().map(|task| (task.attempt, task.vertex, task.subtask)),
+        [(1, 0, 0), (1, 0, 1)]
+    );
+    let new =
+        found.each_ref().map(|found| found.splits.iter().map(|split| split.id.as_str()).collect::<Vec<_>>());
+    assert_eq!(new, [vec!["a", "c"], vec!["b"]], "to those that have least");
+    assert_eq!(found.each_ref().map(|found| found.first), [2, 2]);
+    let path = format!("/jobs/{job}/metrics?get=numFailedSplitDiscoveries");
+    let (_, failures) = first.rest.get(&path).await;
+    assert_eq!(failures[0]["value"], "3", "{failures}");
+
+    // Another attempt has them from the start.
+    manager.fail(&manager.tasks(&deploy)[0], "WEIR-3002", true).await;
+    manager.cancellation().await;
+    manager.report_all(&deploy, TaskState::Canceled).await;
+    let deploy = manager.deployment().await;
+    let wanted = [vec!["0", "2", "a", "c"], vec!["1", "3", "b"]];
+    assert_eq!([ids(&deploy.splits, 0), ids(&deploy.splits, 1)], wanted);
+    manager.report_all(&deploy, TaskState::Running).await;
+    first.until(&job, "RUNNING").await;
+    log.find(Later { splits: vec!["a", "b", "c", "d"], failures: 0 });
+    let found = manager.splits().await;
+    let task = found.task.unwrap();
+    assert_eq!((task.attempt, task.subtask, found.first, found.splits[0].id.as_str()), (2, 1, 3, "d"));
+
+    // And so has the next leader's.
+    first.handle.shutdown().await.unwrap();
+    let second = Cluster::start_with(with_directory, log.clone()).await.unwrap();
+    let mut manager = Fake::join(second.handle.rpc_address(), 2).await;
+    let deploy = manager.deployment().await;
+    let wanted = [vec!["0", "2", "a", "c"], vec!["1", "3", "b", "d"]];
+    assert_eq!((deploy.attempt, [ids(&deploy.splits, 0), ids(&deploy.splits, 1)]), (3, wanted));
+    log.find(Later { splits: vec!["a", "b", "c", "d", "e"], failures: 0 });
+    assert_eq!(manager.splits().await.splits[0].id, "e", "the next leader looks for more too");
 }
 
 #[tokio::test]

@@ -23,9 +23,14 @@ impl Job {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
+        if self.discovery.is_writing() {
+            self.splits_recorded(result, now, effects);
+            return;
+        }
         match result {
             Ok(version) => {
                 self.version = version;
+                self.discovery.all_recorded();
                 self.recorded(slots_held, now, effects);
             }
             Err(failure) if failure.code == Code::Fenced => effects.push(Effect::StepDown(failure.message)),
@@ -54,6 +59,7 @@ impl Job {
                 }
                 self.execution.advance_all(TaskState::Deploying, now.unix_millis);
                 self.history.set(JobStatus::Running, now.unix_millis);
+                self.discovery.start(now);
                 effects.push(Effect::Deploy);
             }
             Phase::Recording(sinks, Write::InFlight) => self.commit(sinks, effects),
@@ -137,6 +143,6 @@ impl Job {
     pub(super) fn close(&mut self, status: JobStatus, now: Now, effects: &mut Vec<Effect>) {
         self.ended = Some(now.unix_millis);
         self.phase = Phase::Closing(status, Write::InFlight);
-        effects.push(Effect::Persist);
+        self.persist(effects);
     }
 }

@@ -1,10 +1,11 @@
 //! What outlives the JobManager of a job: the part that never changes and the part that does.
 //!
 //! Invariant: a record is enough to go on with the job after a crash at any moment. So an attempt is recorded before anything of
-//! it is deployed, and the decision to commit before anything is committed. How it is written down is `metadata`'s.
+//! it is deployed, splits that were found before anybody reads them, and the decision to commit before anything is committed. How it is written down is `metadata`'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_api::graph::JobGraph;
 use weir_api::id::{Attempt, JobId, VertexIndex};
@@ -24,8 +25,8 @@ pub struct JobSpec {
     pub sql: String,
     /// The plan.
     pub graph: Arc<JobGraph>,
-    /// What each source subtask reads, fixed at submission: a restart reads the same.
-    pub splits: Vec<SplitAssignment>,
+    /// How often the sources of these vertices look for further splits; those of others never do.
+    pub discovery: BTreeMap<u32, Duration>,
     /// The configuration it was submitted with.
     pub config: BTreeMap<String, String>,
     /// Whether every source ends by itself.
@@ -66,6 +67,9 @@ pub enum Stage {
 pub struct JobRecord {
     /// What never changes.
     pub spec: Arc<JobSpec>,
+    /// What each source subtask reads: found at submission and since. They only grow, and a split stays with its subtask, so a
+    /// restart reads the same. Several entries for one subtask follow each other.
+    pub splits: Arc<Vec<SplitAssignment>>,
     /// The last attempt that may have been deployed; 0: none.
     pub attempt: Attempt,
     /// How far it is.

@@ -204,7 +204,7 @@ impl Job {
             self.close(JobStatus::Finished, now, effects);
         } else {
             self.phase = Phase::Recording(sinks, Write::InFlight);
-            effects.push(Effect::Persist);
+            self.persist(effects);
         }
     }
 }

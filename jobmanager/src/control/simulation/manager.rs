@@ -208,6 +208,20 @@ impl World {
                 manager.registered = true;
             }
             Some(Body::Deploy(deploy)) => self.deploy(position, &deploy),
+            Some(Body::AddSplits(add)) => {
+                let task = add.task.expect("a task");
+                let task = ExecutionId {
+                    job: JobId::try_from_slice(&task.job_id).expect("an id"),
+                    attempt: Attempt(task.attempt),
+                    vertex: VertexIndex(task.vertex),
+                    subtask: SubtaskIndex(task.subtask),
+                };
+                // One that is being cancelled reads nothing any more, which nobody needs to know.
+                if manager.tasks.contains_key(&task) {
+                    let recorded = self.store[&task.job].1.splits.as_slice();
+                    self.oracle.given(task, add.first as usize, &add.splits, recorded);
+                }
+            }
             Some(Body::Cancel(cancel)) => {
                 let job = JobId::try_from_slice(&cancel.job_id).expect("an id");
                 let attempt = Attempt(cancel.attempt);
@@ -256,6 +270,13 @@ impl World {
                     vertex: VertexIndex(vertex),
                     subtask: SubtaskIndex(subtask as u32),
                 };
+                let own = deploy
+                    .splits
+                    .iter()
+                    .filter(|own| (own.vertex, own.subtask) == (task.vertex.0, task.subtask.0));
+                let own: Vec<_> = own.flat_map(|own| own.splits.iter().cloned()).collect();
+                let recorded = self.store[&task.job].1.splits.as_slice();
+                self.oracle.given(task, 0, &own, recorded);
                 self.start(position, task, place.slot);
             }
         }
@@ -290,6 +311,15 @@ impl World {
         if manager.cancelling.contains_key(&task) && state != TaskState::Canceled {
             return;
         }
+        // A source that may get more doesn't finish.
+        if state == TaskState::Finished
+            && manager.tasks.contains_key(&task)
+            && !self.oracle.has_read_all(task)
+        {
+            self.after(1_000, Happening::Manager(position, Plan::End(task, state)));
+            return;
+        }
+        let manager = &mut self.managers[position];
         manager.cancelling.remove(&task);
         if manager.tasks.remove(&task).is_none() {
             return;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weir_api::id::{Attempt, ExecutionId, JobId};
+use weir_proto::v1::{Split, SplitAssignment};
 
 use crate::control::job::record::{JobRecord, SinkCommit, Stage};
 use crate::control::job::status::JobStatus;
@@ -18,6 +19,9 @@ pub(super) struct Oracle {
     finished: u32,
     failed: u32,
     canceled: u32,
+    splits_sent: u32,
+    splits_deployed: u32,
+    splits_found: u32,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +32,18 @@ struct Job {
     aborted: Option<Attempt>,
     committed: Option<Attempt>,
     finished: BTreeMap<Attempt, BTreeSet<ExecutionId>>,
+    /// When it was submitted, and how many splits come into being after that, one every few seconds.
+    submitted: u64,
+    later: u32,
+    /// What the tasks of each attempt have been given to read.
+    given: BTreeMap<ExecutionId, Vec<String>>,
+}
+
+impl Job {
+    fn has_read_all(&self, attempt: Attempt) -> bool {
+        let of_attempt = self.given.iter().filter(|(task, _)| task.attempt == attempt);
+        of_attempt.map(|(_, splits)| splits.len()).sum::<usize>() == (self.sources + self.later) as usize
+    }
 }
 
 impl Oracle {
@@ -35,11 +51,69 @@ impl Oracle {
         self.jobs.entry(id).or_default()
     }
 
-    pub(super) fn submitted(&mut self, record: &JobRecord) {
+    pub(super) fn submitted(&mut self, record: &JobRecord, later: u32, now: u64) {
         let vertices = record.spec.graph.vertices();
         let job = self.job(record.spec.id);
         job.sources = vertices[0].parallelism;
         job.sinks = vertices[1].parallelism;
+        (job.later, job.submitted) = (later, now);
+    }
+
+    /// The ids of all splits that there are by now.
+    pub(super) fn splits_that_exist(&mut self, id: JobId, now: u64) -> Vec<String> {
+        let job = self.job(id);
+        let later = (now - job.submitted) / 7_000;
+        let first = (0..job.sources).map(|split| split.to_string());
+        first.chain((0..job.later.min(later as u32)).map(|split| format!("later {split}"))).collect()
+    }
+
+    /// A source is asked for more than it has said before, all of which is recorded.
+    pub(super) fn asked(&mut self, known: &[String], recorded: &[SplitAssignment]) {
+        let ids = |splits: &[SplitAssignment]| {
+            splits
+                .iter()
+                .flat_map(|share| &share.splits)
+                .map(|split| split.id.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(known.iter().cloned().collect::<BTreeSet<_>>(), ids(recorded), "asked about other splits");
+    }
+
+    /// A task is given splits behind the first so many: with its deployment or later.
+    pub(super) fn given(
+        &mut self,
+        task: ExecutionId,
+        first: usize,
+        splits: &[Split],
+        recorded: &[SplitAssignment],
+    ) {
+        let own = recorded.iter().filter(|own| (own.vertex, own.subtask) == (task.vertex.0, task.subtask.0));
+        let own: Vec<_> = own.flat_map(|own| &own.splits).map(|split| &split.id).collect();
+        let job = self.jobs.entry(task.job).or_default();
+        let given = job.given.entry(task).or_default();
+        assert!(first <= given.len(), "{task} misses splits: it has {given:?}, these begin at {first}");
+        let (before, known) = (given.len(), given.len() - first);
+        given.extend(splits.iter().skip(known).map(|split| split.id.clone()));
+        let (new, end) = (given.len() - before, given.len());
+        assert!(
+            end <= own.len() && given.iter().eq(own[..end].iter().copied()),
+            "read before it was recorded"
+        );
+        if first > 0 {
+            self.splits_sent += new as u32;
+        } else {
+            self.splits_deployed += given.iter().filter(|id| id.starts_with("later")).count() as u32;
+        }
+        // No other task of the attempt has one of them.
+        let of_attempt = job.given.iter().filter(|(other, _)| other.attempt == task.attempt);
+        let all: Vec<_> = of_attempt.flat_map(|(_, splits)| splits).collect();
+        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "a split is read twice: {all:?}");
+    }
+
+    /// Whether nothing is left to wait for: every split that will ever be is read by some task of the attempt.
+    pub(super) fn has_read_all(&mut self, task: ExecutionId) -> bool {
+        let job = self.job(task.job);
+        job.has_read_all(task.attempt)
     }
 
     pub(super) fn has_split(&mut self, task: ExecutionId) -> bool {
@@ -93,6 +167,7 @@ impl Oracle {
         assert!(job.aborted.is_none_or(|aborted| aborted < attempt), "committed after it was aborted");
         let finished = job.finished.get(&attempt).map_or(0, BTreeSet::len) as u32;
         assert_eq!(finished, job.sources + job.sinks, "committed before all tasks had finished");
+        assert!(job.has_read_all(attempt), "committed without all splits");
         let mut payloads: Vec<_> = sinks.iter().flat_map(|sink| &sink.committables).collect();
         let count = payloads.len();
         payloads.sort();
@@ -124,9 +199,14 @@ impl Oracle {
         self.commits += other.commits;
         self.repeated_commits += other.repeated_commits;
         self.restarts += other.restarts;
+        self.splits_sent += other.splits_sent;
+        self.splits_deployed += other.splits_deployed;
         for job in other.jobs.values() {
             match job.committed {
-                Some(_) => self.finished += 1,
+                Some(_) => {
+                    self.finished += 1;
+                    self.splits_found += job.later;
+                }
                 None if job.deployed == Attempt(0) => self.canceled += 1,
                 None => self.failed += 1,
             }
@@ -139,6 +219,9 @@ impl Oracle {
             ("cuts", self.cuts),
             ("repeated commits", self.repeated_commits),
             ("restarts", self.restarts),
+            ("splits found by jobs that finished", self.splits_found),
+            ("splits sent to running tasks", self.splits_sent),
+            ("later splits that restarted tasks began with", self.splits_deployed),
             ("jobs that finished", self.finished),
             ("jobs that failed or were cancelled", self.failed),
             ("jobs that never ran", self.canceled),

@@ -2,6 +2,10 @@
 //!
 //! Wanted, each checked by a property test: every split is read by exactly one subtask; no subtask gets more than an even share
 //! plus one split; a subtask reads its splits in the order in which the source named them; the same splits give the same shares.
+//! Splits that are found later go to those that have least; what has been given to a subtask stays with it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use weir_proto::v1::Split;
 
@@ -10,13 +14,18 @@ use weir_proto::v1::Split;
 /// The heaviest first to whoever has least (longest processing time first). A split without a weight counts as one of weight 1.
 #[must_use]
 pub fn assign(splits: Vec<Split>, parallelism: u32) -> Vec<Vec<Split>> {
-    use std::cmp::Reverse;
+    assign_more(splits, &vec![0; parallelism as usize])
+}
+
+/// Shares of `splits` for subtasks that have loads already; the loads are those of [`load`].
+#[must_use]
+pub fn assign_more(splits: Vec<Split>, loads: &[u64]) -> Vec<Vec<Split>> {
     let mut heaviest_first: Vec<(u64, usize)> =
         splits.iter().enumerate().map(|(position, split)| (split.weight.max(1), position)).collect();
     heaviest_first.sort_by_key(|(weight, position)| (Reverse(*weight), *position));
 
-    let mut least: std::collections::BinaryHeap<_> =
-        (0..parallelism as usize).map(|subtask| Reverse((0_u64, subtask))).collect();
+    let mut least: BinaryHeap<_> =
+        loads.iter().enumerate().map(|(subtask, load)| Reverse((*load, subtask))).collect();
     let mut owners = vec![0; splits.len()];
     for (weight, position) in heaviest_first {
         if let Some(Reverse((load, subtask))) = least.pop() {
@@ -24,13 +33,19 @@ pub fn assign(splits: Vec<Split>, parallelism: u32) -> Vec<Vec<Split>> {
             least.push(Reverse((load.saturating_add(weight), subtask)));
         }
     }
-    let mut shares: Vec<Vec<Split>> = vec![Vec::new(); parallelism as usize];
+    let mut shares: Vec<Vec<Split>> = vec![Vec::new(); loads.len()];
     for (split, owner) in splits.into_iter().zip(owners) {
         if let Some(share) = shares.get_mut(owner) {
             share.push(split);
         }
     }
     shares
+}
+
+/// What splits weigh together.
+#[must_use]
+pub fn load(splits: &[Split]) -> u64 {
+    splits.iter().fold(0, |sum, split| sum.saturating_add(split.weight.max(1)))
 }
 
 #[cfg(test)]
@@ -73,6 +88,21 @@ mod tests {
                 prop_assert!(order.is_sorted(), "in the source's order");
             }
             prop_assert_eq!(assign(all, parallelism), shares);
+        }
+
+        #[test]
+        fn what_comes_later_goes_to_those_that_have_least(
+            weights in prop::collection::vec(0..1_000_u64, 0..30), loads in prop::collection::vec(0..3_000_u64, 1..6),
+        ) {
+            let shares = assign_more(splits(&weights), &loads);
+            prop_assert_eq!(shares.iter().map(Vec::len).sum::<usize>(), weights.len());
+            let after: Vec<u64> = shares.iter().zip(&loads).map(|(share, before)| before + load(share)).collect();
+            let least = after.iter().copied().min().unwrap_or_default();
+            for (share, after) in shares.iter().zip(after) {
+                let lightest = share.iter().map(|split| split.weight.max(1)).min();
+                // Its last split went to it when nobody had less.
+                prop_assert!(lightest.is_none_or(|last| after - last <= least), "{shares:?} onto {loads:?}");
+            }
         }
     }
 }
