@@ -14,6 +14,7 @@ mod flights;
 mod golden;
 mod job;
 mod judge;
+mod kafka;
 mod layers;
 mod malformed;
 mod nexmark;

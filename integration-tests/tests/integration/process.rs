@@ -33,7 +33,8 @@ pub fn weir() -> PathBuf {
 /// A child that is killed when it is dropped; its standard output comes line by line.
 pub struct Process {
     child: Child,
-    lines: Receiver<String>,
+    /// Behind a lock, so that tests can share a cluster.
+    lines: Mutex<Receiver<String>>,
     lines_per_second: Arc<AtomicU64>,
 }
 
@@ -58,7 +59,7 @@ impl Process {
                 }
             }
         });
-        Self { child, lines, lines_per_second }
+        Self { child, lines: Mutex::new(lines), lines_per_second }
     }
 
     /// Starts `weir` with these arguments; all that it prints goes to a file instead of coming line by line.
@@ -67,7 +68,7 @@ impl Process {
         command.stdout(output);
         let child = start(command).expect("weir starts");
         let (_, lines) = sync_channel(KEPT_LINES);
-        Self { child, lines, lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
+        Self { child, lines: Mutex::new(lines), lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
     /// Starts a server that isn't ours; all that it prints goes to a file.
@@ -80,7 +81,7 @@ impl Process {
         wrapped.stderr(output.try_clone().expect("a file can be shared")).stdout(output);
         let child = start(wrapped).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (_, lines) = sync_channel(KEPT_LINES);
-        Self { child, lines, lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
+        Self { child, lines: Mutex::new(lines), lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
     /// Stops the process where it stands, as SIGSTOP does: its connections stay open and say nothing.
@@ -110,6 +111,8 @@ impl Process {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             let line = self
                 .lines
+                .lock()
+                .expect("no test panics while waiting for a line")
                 .recv_timeout(left)
                 .unwrap_or_else(|_| panic!("no line `{prefix}…` within {limit:?}"));
             if let Some(rest) = line.strip_prefix(prefix) {

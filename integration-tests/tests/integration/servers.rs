@@ -32,13 +32,13 @@ fn cache() -> PathBuf {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it has an address").port()
 }
 
 /// A new folder for a server's data. Statics are never dropped, so it stays until the next test process removes it.
-fn data_folder(name: &str) -> PathBuf {
+pub fn data_folder(name: &str) -> PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let root = ROOT.get_or_init(|| {

@@ -37,22 +37,27 @@ impl Kafka {
     /// The one broker that all tests of this process share.
     pub fn one() -> &'static Self {
         static ONE: OnceLock<Kafka> = OnceLock::new();
-        ONE.get_or_init(|| Self::start(1))
+        ONE.get_or_init(|| Self::start(1, |_| String::new()))
     }
 
     /// Three brokers of the caller's own: topics have three replicas, of which two must have what is acknowledged.
     pub fn three() -> Self {
-        Self::start(3)
+        Self::start(3, |_| String::new())
     }
 
-    fn start(count: usize) -> Self {
+    /// One broker of the caller's own, with further settings: lines, made from its plain listeners.
+    pub fn with(settings: impl Fn(&str) -> String) -> Self {
+        Self::start(1, settings)
+    }
+
+    fn start(count: usize, settings: impl Fn(&str) -> String) -> Self {
         let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
         let nodes = (0..count)
             .map(|index| {
                 let folder = data_folder("kafka");
                 format_log(&folder, index);
-                std::fs::write(folder.join("server.properties"), properties(&folder, index, &ports))
-                    .expect("the folder is writable");
+                let properties = properties(&folder, index, &ports) + &settings(&listeners(ports[index]));
+                std::fs::write(folder.join("server.properties"), properties).expect("the folder is writable");
                 Node { folder, process: Mutex::new(None) }
             })
             .collect();
@@ -165,6 +170,10 @@ fn format_log(folder: &std::path::Path, index: usize) {
     std::fs::write(log.join("meta.properties"), meta).expect("the folder is writable");
 }
 
+fn listeners((port, controller): (u16, u16)) -> String {
+    format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")
+}
+
 fn properties(folder: &std::path::Path, index: usize, ports: &[(u16, u16)]) -> String {
     let voters: Vec<String> = ports
         .iter()
@@ -172,12 +181,12 @@ fn properties(folder: &std::path::Path, index: usize, ports: &[(u16, u16)]) -> S
         .map(|(index, (_, controller))| format!("{}@127.0.0.1:{controller}", index + 1))
         .collect();
     let (replicas, in_sync) = if ports.len() > 1 { (3, 2) } else { (1, 1) };
-    let (port, controller) = ports[index];
+    let listeners = listeners(ports[index]);
     format!(
         "process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listeners={listeners}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={folder}/log
