@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use weir_api::error::{Code, Error, Result};
 
 use super::client::{Consumer, Context, is_passing, is_refusal};
@@ -80,7 +80,7 @@ struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     fn new(table: &'a str, properties: &'a Properties) -> Result<Self> {
-        let mut config = properties.consumer();
+        let mut config = properties.consumer(ClientConfig::new());
         config.set("enable.auto.commit", "false");
         if let Some(group) = &properties.group_id {
             config.set("group.id", group);

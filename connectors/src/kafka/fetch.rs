@@ -79,9 +79,7 @@ pub fn config(properties: &Properties, table: &str, subtask: u32, bytes: usize) 
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "100")
         .set("reconnect.backoff.max.ms", "2000");
-    for (key, value) in properties.consumer().config_map() {
-        config.set(key, value);
-    }
+    let mut config = properties.consumer(config);
     let group = properties.group_id.clone().unwrap_or_else(|| format!("weir-{table}"));
     config
         .set("group.id", group)

@@ -139,7 +139,7 @@ impl Properties {
 
     /// Lets librdkafka look at every value, now rather than in a task.
     fn check_values(&self) -> Result<()> {
-        for config in [self.consumer(), self.producer()] {
+        for config in [self.consumer(ClientConfig::new()), self.producer(ClientConfig::new())] {
             config.create_native_config().map_err(|error| self.refuse_value(&error))?;
         }
         Ok(())
@@ -155,14 +155,14 @@ impl Properties {
         Error::new(Code::TableOptions, format!("table {}: option '{PREFIX}{key}': {why}", self.table))
     }
 
-    /// What the user wants of consumers.
-    pub fn consumer(&self) -> ClientConfig {
-        config(&self.consumer)
+    /// What the user wants of consumers, over `defaults`.
+    pub fn consumer(&self, defaults: ClientConfig) -> ClientConfig {
+        over(defaults, &self.consumer)
     }
 
-    /// What the user wants of producers.
-    pub fn producer(&self) -> ClientConfig {
-        config(&self.producer)
+    /// What the user wants of producers, over `defaults`.
+    pub fn producer(&self, defaults: ClientConfig) -> ClientConfig {
+        over(defaults, &self.producer)
     }
 
     /// What the user says of a producer's property.
@@ -184,8 +184,8 @@ impl Properties {
     }
 }
 
-fn config(properties: &BTreeMap<&'static str, String>) -> ClientConfig {
-    let mut config = ClientConfig::new();
+// Not by `ClientConfig::config_map`: that one blots out secrets.
+fn over(mut config: ClientConfig, properties: &BTreeMap<&'static str, String>) -> ClientConfig {
     for (key, value) in properties {
         config.set(*key, value);
     }

@@ -88,9 +88,7 @@ impl KafkaSink {
         let plain =
             self.properties.of_producer("acks").is_some_and(|acks| !matches!(acks.trim(), "all" | "-1"));
         config.set("enable.idempotence", (!plain).to_string());
-        for (key, value) in self.properties.producer().config_map() {
-            config.set(key, value);
-        }
+        let mut config = self.properties.producer(config);
         // As Java's client hashes, so that both agree on a key's partition; and only failures are worth a report.
         config.set("partitioner", "murmur2_random").set("delivery.report.only.error", "true");
         config
