@@ -7,6 +7,7 @@
 //! Read next: `function` for the shape of a function, then a family: `string`, `regexp`, `hash`, `math`, `conditional`,
 //! `time`, `nested`, `json`, `cast`; [`registry`](mod@registry) for how expressions find them.
 
+mod aggregates;
 mod arguments;
 mod cast;
 mod catalog;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use datafusion_expr::ScalarUDF;
 
+pub use aggregates::{AGGREGATES, Aggregate, why_absent};
 pub use examples::{Example, example_text};
 pub use planner::FlinkExprPlanner;
 pub use reference::reference;

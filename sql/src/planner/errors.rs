@@ -134,6 +134,10 @@ fn unknown_column(column: &Column, valid: &[Column], place: Position) -> SqlErro
 
 fn plan_problem(what: &str, diagnostic: Option<&Diagnostic>, place: Position) -> SqlError {
     if let Some(name) = between(what, "Invalid function '", "'") {
+        if let Some(reason) = weir_functions::why_absent(name) {
+            let message = format!("{} isn't supported: {reason}", name.to_uppercase());
+            return SqlError::at(Code::Unsupported, place, message);
+        }
         let mut message = format!("there is no function '{}'", name.to_uppercase());
         if let Some(near) = between(what, "Did you mean '", "'") {
             message.push_str(&format!("; did you mean '{}'?", near.to_uppercase()));

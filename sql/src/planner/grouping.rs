@@ -6,8 +6,10 @@ use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, lit};
 use weir_api::error::{Code, Error};
+use weir_functions::registry;
 use weir_proto::v1::Literal;
 use weir_proto::v1::aggregate_call::Function;
 
@@ -145,6 +147,10 @@ impl Before {
             [argument, parameter] if function != Function::Count => {
                 (resolve(argument, schema)?, parameters_of(function, &shown, parameter)?)
             }
+            several @ [_, _, ..] if function == Function::Count => {
+                let values = several.iter().map(|value| resolve(value, schema)).collect::<SqlResult<_>>()?;
+                (row_without_nulls(values)?, Vec::new())
+            }
             arguments => {
                 let message =
                     format!("{shown} of {} arguments isn't supported: it takes one", arguments.len());
@@ -170,6 +176,19 @@ impl Before {
         let name = String::new();
         Ok(Call { function, argument, parameters, filter, distinct, keeps_nulls, name }.named())
     }
+}
+
+/// The values as a row, NULL where one of them is: `COUNT(DISTINCT a, b)` counts those.
+fn row_without_nulls(values: Vec<Expr>) -> SqlResult<Expr> {
+    let row = registry().find("named_struct").ok_or_else(|| Error::internal("there is no named_struct"))?;
+    let condition = conjunction(values.iter().map(|value| value.clone().is_not_null()));
+    let fields = values.into_iter().enumerate().flat_map(|(index, value)| [lit(format!("f{index}")), value]);
+    let row = row.call(fields.collect());
+    Ok(Expr::Case(Case {
+        expr: None,
+        when_then_expr: condition.map(|condition| (Box::new(condition), Box::new(row))).into_iter().collect(),
+        else_expr: None,
+    }))
 }
 
 /// What stands behind the argument: a separator, a percentage, or an array of percentages.

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::similar::regex_of;
+use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE};
 use crate::statement::{Query as ParsedQuery, WindowInput};
 
 /// The query with what DataFusion would read otherwise written out.
@@ -66,7 +67,7 @@ impl VisitorMut for Normaliser {
             Expr::Function(function) => {
                 quote_unit(function);
                 name_fields(function);
-                None
+                name_of_place(function)
             }
             _ => None,
         };
@@ -75,6 +76,19 @@ impl VisitorMut for Normaliser {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `CURRENT_DATABASE()` and `CURRENT_CATALOG()` as the names that they stand for.
+fn name_of_place(function: &Function) -> Option<Expr> {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let place = match name.value.to_ascii_uppercase().as_str() {
+        "CURRENT_DATABASE" => DEFAULT_DATABASE,
+        "CURRENT_CATALOG" => DEFAULT_CATALOG,
+        _ => return None,
+    };
+    let value = Value::SingleQuotedString(place.to_owned());
+    list.args.is_empty().then(|| Expr::Value(ValueWithSpan { value, span: name.span }))
 }
 
 /// A number with an exponent, as a cast of its text.

@@ -293,7 +293,12 @@ pub(super) fn route(records: &RecordBatch, keys: &[usize], targets: u32) -> Vec<
 /// Rows as text, cell by cell; null is `-`.
 pub(super) fn texts(batches: &[RecordBatch]) -> Vec<String> {
     let cell = |column: &ArrayRef, row: usize| {
-        if column.is_null(row) { "-".to_owned() } else { array_value_to_string(column, row).unwrap() }
+        let text = array_value_to_string(column, row).unwrap();
+        match column.data_type() {
+            _ if column.is_null(row) => "-".to_owned(),
+            DataType::List(_) | DataType::Map(_, _) => in_order(&text),
+            _ => text,
+        }
     };
     batches
         .iter()
@@ -303,4 +308,11 @@ pub(super) fn texts(batches: &[RecordBatch]) -> Vec<String> {
             })
         })
         .collect()
+}
+
+/// An array or a map with its elements in order: those of partial results come in no order.
+pub(super) fn in_order(text: &str) -> String {
+    let mut elements: Vec<&str> = text[1..text.len() - 1].split(", ").collect();
+    elements.sort_unstable();
+    format!("{}{}{}", &text[..1], elements.join(", "), &text[text.len() - 1..])
 }

@@ -8,7 +8,7 @@ use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::window::Kind;
 use weir_proto::v1::{AggregateCall, WindowAggregateSpec};
 
-use super::harness::{FLAG, MAX_PARALLELISM, Row, TEXT, VALUE, batch_of};
+use super::harness::{FLAG, MAX_PARALLELISM, Row, TEXT, VALUE, batch_of, in_order};
 use crate::window_aggregate::restored::key_groups;
 
 /// A key as text, and its key group.
@@ -140,7 +140,12 @@ fn aggregate(call: &AggregateCall, rows: &[&Row]) -> String {
             let sum = values.iter().fold(0_i64, |sum, &value| sum.wrapping_add(value));
             match call.function() {
                 Function::Count => values.len().to_string(),
+                Function::ApproxCountDistinct => values.iter().collect::<BTreeSet<_>>().len().to_string(),
                 _ if values.is_empty() => null(),
+                Function::ArrayAgg => {
+                    let values: Vec<String> = values.iter().map(i64::to_string).collect();
+                    in_order(&format!("[{}]", values.join(", ")))
+                }
                 Function::Sum => sum.to_string(),
                 Function::Avg => (sum / values.len() as i64).to_string(),
                 Function::Min => values.iter().min().unwrap().to_string(),
@@ -154,6 +159,14 @@ fn aggregate(call: &AggregateCall, rows: &[&Row]) -> String {
                 values = values.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
             }
             match call.function() {
+                Function::Collect if !values.is_empty() => {
+                    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+                    values.iter().for_each(|value| *counts.entry(value).or_default() += 1);
+                    let counts: Vec<String> =
+                        counts.iter().map(|(value, count)| format!("{value}: {count}")).collect();
+                    in_order(&format!("{{{}}}", counts.join(", ")))
+                }
+                Function::Collect => null(),
                 Function::Count => values.len().to_string(),
                 Function::Min => values.iter().min().map_or_else(null, ToString::to_string),
                 Function::Max => values.iter().max().map_or_else(null, ToString::to_string),

@@ -92,6 +92,9 @@ pub(super) fn plain_calls() -> Vec<AggregateCall> {
         distinct(call(Function::Min, Some(TEXT))),
         filtered(call(Function::Count, None)),
         filtered(call(Function::Sum, Some(VALUE))),
+        call(Function::ArrayAgg, Some(VALUE)),
+        filtered(call(Function::Collect, Some(TEXT))),
+        call(Function::ApproxCountDistinct, Some(VALUE)),
         call(Function::Count, None),
     ]
 }
@@ -102,6 +105,7 @@ pub(super) fn distinct_calls() -> Vec<AggregateCall> {
         call(Function::Count, None),
         filtered(distinct(call(Function::Count, Some(TEXT)))),
         distinct(call(Function::Sum, Some(VALUE))),
+        distinct(call(Function::ArrayAgg, Some(VALUE))),
     ]
 }
 
