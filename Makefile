@@ -7,13 +7,17 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export WEIR_CACHE := $(CACHE)
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint dev build release unit integration setup toolchain accept clean
+.PHONY: help demo demo-kafka test bench bench-flink lint dev build release unit integration setup toolchain accept clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: release ## Start a real local cluster and run fraud detection on it until Ctrl-C
 	@examples/demo.sh "$(CARGO_TARGET_DIR)/release/weir"
+
+demo-kafka: release ## The same from topic to topic through a real broker, which it starts, until Ctrl-C
+	@integration-tests/setup/install.sh kafka
+	@examples/demo-kafka/demo.sh "$(CARGO_TARGET_DIR)/release/weir"
 
 test: setup lint unit integration ## Everything that must be green
 
@@ -32,6 +36,11 @@ integration: toolchain setup ## Real processes, real files, DuckDB as the judge
 
 bench: setup release ## The figures of docs/benchmarks.md, measured here
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" "$(CACHE)/venv/bin/python" benchmarks/run.py --weir "$(CARGO_TARGET_DIR)/release/weir"
+
+bench-flink: setup release ## The figures on Kafka, side by side with Apache Flink on the same topics
+	@benchmarks/flink/install.sh
+	WEIR_PYTHON="$(CACHE)/venv/bin/python" "$(CACHE)/venv/bin/python" benchmarks/run.py --weir "$(CARGO_TARGET_DIR)/release/weir" \
+		--only topic --flink
 
 build: toolchain ## Debug build
 	$(CARGO) build --workspace

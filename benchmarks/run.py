@@ -55,8 +55,7 @@ def bench_parquet(figures, weir, bids):
         return
     with Weir(weir, 1, 2) as cluster, tempfile.TemporaryDirectory() as folder:
         files = jobs.files(folder, "parquet")
-        events = -(-bids * 50 // 46)
-        cluster.run(jobs.events(events) + jobs.sink(jobs.BID_COLUMNS, files) + "INSERT INTO sink SELECT * FROM bid", 2)
+        cluster.run(jobs.events(-(-bids // 46) * 50) + jobs.sink(jobs.BID_COLUMNS, files) + "INSERT INTO sink SELECT * FROM bid", 2)
         setup = [f"CREATE VIEW bid AS FROM read_parquet('{folder}/*.parquet')"]
         for query, name in names.items():
             if not figures.wanted(name):

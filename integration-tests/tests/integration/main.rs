@@ -8,6 +8,7 @@
 mod chart;
 mod cluster;
 mod dead_letters;
+mod demo;
 mod documents;
 mod failover;
 mod flights;

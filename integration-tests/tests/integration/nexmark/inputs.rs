@@ -7,8 +7,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::job::{EVENT_COLUMNS, events_table, file_options, kafka_options, nexmark_options, table};
-use crate::servers::{Kafka, Record, Topic};
+use crate::job::{
+    EVENT_COLUMNS, events_table, file_options, kafka_options, nexmark_options, path_options, table,
+};
+use crate::servers::{Kafka, Record, S3, Topic};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: usize = 4;
@@ -23,10 +25,11 @@ pub enum Input {
     Csv,
     Parquet,
     Kafka,
+    S3,
 }
 
 impl Input {
-    pub const ALL: [Self; 5] = [Self::Generator, Self::Json, Self::Csv, Self::Parquet, Self::Kafka];
+    pub const ALL: [Self; 6] = [Self::Generator, Self::Json, Self::Csv, Self::Parquet, Self::Kafka, Self::S3];
 }
 
 /// The events of one seed.
@@ -36,6 +39,7 @@ pub struct Events {
     pub parquet: PathBuf,
     json: PathBuf,
     csv: PathBuf,
+    s3: String,
     topic: String,
 }
 
@@ -49,6 +53,7 @@ impl Events {
             parquet: path("parquet"),
             json: path("json"),
             csv: path("csv"),
+            s3: S3::shared().fresh("events").0,
             topic: Topic::fresh_name("events"),
             _folder: folder,
         };
@@ -56,6 +61,7 @@ impl Events {
             ("parquet_files", EVENT_COLUMNS, file_options(&events.parquet, "parquet")),
             ("json_files", EVENT_COLUMNS, file_options(&events.json, "json")),
             ("csv_files", BID_COLUMNS, file_options(&events.csv, "csv")),
+            ("objects", EVENT_COLUMNS, path_options(&events.s3, "parquet")),
         ];
         for (name, columns, options) in copies {
             let (columns_read, filter) = if columns == BID_COLUMNS {
@@ -86,6 +92,7 @@ impl Events {
             Input::Json => file_options(&self.json, "json"),
             Input::Parquet => file_options(&self.parquet, "parquet"),
             Input::Kafka => kafka_options(Kafka::one(), &self.topic, "json"),
+            Input::S3 => path_options(&self.s3, "parquet"),
         };
         events_table(&options) + &super::text("tables.sql")
     }
