@@ -1,15 +1,18 @@
 //! Every example in README and `docs/` runs as written.
 //!
-//! A block marked `sql` is a whole job: it is submitted, and must finish if it is bounded and run if it isn't. A block marked `sh`
+//! A block marked `sql` is a whole job: it is submitted, and must finish if it is bounded and run if it isn't. Where it names a Kafka
+//! broker, there is one, and its topics hold some records. A block marked `sh`
 //! is run by bash with `weir` on the path, against a running cluster, in the repository's folder; blocks that install or deploy
 //! (`make`, `helm`, `docker`, `kubectl`, `systemctl`) are left out.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::process;
+use crate::servers::{Kafka, Record, Topic};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -62,15 +65,42 @@ fn examples(language: &str) -> Vec<Example> {
     found
 }
 
+const BROKERS: &str = "'properties.bootstrap.servers' = '";
+const TOPIC: &str = "'topic' = '";
+/// It has the fields of every example that reads a topic.
+const RECORD: &str = r#"{"card":1,"user_id":1,"amount":2.50,"url":"/","happened":"2024-05-01 12:00:00","at":"2024-05-01 12:00:00"}"#;
+
+/// The texts that stand between `before` and a quote.
+fn quoted<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| rest.split_once('\'')).map(|(name, _)| name).collect()
+}
+
+/// The example with a real broker, where the topics that it names exist.
+fn with_broker(text: &str, topics: &mut BTreeSet<String>) -> String {
+    let named = quoted(text, BROKERS);
+    if named.is_empty() {
+        return text.to_owned();
+    }
+    for name in quoted(text, TOPIC) {
+        if topics.insert(name.to_owned()) {
+            Topic::create_as(Kafka::one(), name, 2, &[]).produce([Record::of(RECORD)]);
+        }
+    }
+    let real = |text: String, broker: &&str| text.replace(*broker, Kafka::one().bootstrap());
+    named.iter().fold(text.to_owned(), real)
+}
+
 #[test]
 fn sql_in_the_documents_runs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let cluster = Cluster::start(1, 4, &[]);
     let examples = examples("sql");
     assert!(examples.len() >= 2, "the documents show SQL");
+    let mut topics = BTreeSet::new();
     for example in examples {
         // Examples write below /tmp/weir; each test run has a folder of its own.
         let sql = example.text.replace("/tmp/weir", &folder.path().display().to_string());
+        let sql = with_broker(&sql, &mut topics);
         let job = cluster.submit(&sql, 1).unwrap_or_else(|error| panic!("{}: {error}", example.place));
         cluster.wait_until(&example.place, LIMIT, || {
             let state = cluster.state(&job);
