@@ -64,18 +64,13 @@ ARGS
 
 # A first life of a broker: its formatted folder is what every other one starts from, its classes are what they map.
 first_life() {
-    local work ports
+    local work port=$((20000 + RANDOM % 20000))
     work=$(mktemp -d)
-    read -r -a ports < <(python3 -c '
-import socket
-sockets = [socket.socket() for _ in range(2)]
-for each in sockets: each.bind(("127.0.0.1", 0))
-print(*(each.getsockname()[1] for each in sockets))')
     cat >"$work/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:${ports[1]}
-listeners=PLAINTEXT://127.0.0.1:${ports[0]},CONTROLLER://127.0.0.1:${ports[1]}
+controller.quorum.voters=1@127.0.0.1:$((port + 1))
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=$work/log
@@ -96,10 +91,10 @@ PROPERTIES
         sleep 0.1
     done
     # A topic is made and written to, so that the classes of that are in the archive as well.
-    java "@$target/java.args" org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:${ports[0]}" \
+    java "@$target/java.args" org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$port" \
         --create --topic first --partitions 1 >"$work/topic.log" 2>&1 || { cat "$work/topic.log" >&2; exit 1; }
     echo one | timeout 60 java "@$target/java.args" org.apache.kafka.tools.ConsoleProducer \
-        --bootstrap-server "127.0.0.1:${ports[0]}" --topic first >>"$work/topic.log" 2>&1 || { cat "$work/topic.log" >&2; exit 1; }
+        --bootstrap-server "127.0.0.1:$port" --topic first >>"$work/topic.log" 2>&1 || { cat "$work/topic.log" >&2; exit 1; }
     kill "$pid"
     wait "$pid" || true
     rm -rf "$work"
