@@ -81,7 +81,7 @@ install_flights() {
 find_go() {
     go=go
     local version
-    version=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+    version=$({ go env GOVERSION 2>/dev/null || true; } | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
     [ "${version:-0}" -ge 21 ] && return
     go="$cache/venv/bin/go"
     [ -x "$go" ] && return
