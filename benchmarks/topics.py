@@ -29,12 +29,14 @@ def bench(figures, weir, exact_bids, cpu_bids, with_flink):
             load(broker, weir, "many", exact_bids, folder, copy=Path(folder) / "many")
         # Each engine has the machine to itself but for the broker.
         with Weir(weir, 1, 2) as cluster:
-            bench_engine(figures, cluster, broker, cpu_bids, exact_bids, folder, targets=True)
+            ours = bench_engine(figures, cluster, broker, cpu_bids, folder, targets=True)
         if with_flink:
             from flink import Flink
 
             with Flink() as cluster:
-                bench_engine(figures, cluster, broker, cpu_bids, exact_bids, folder, targets=False)
+                theirs = bench_engine(figures, cluster, broker, cpu_bids, folder, targets=False)
+            for name, cpu in ours.items():
+                figures.add(f"{name}, Flink's CPU / Weir's", theirs[name] / cpu, None)
 
 
 def load(broker, weir, name, bids, folder, copy=None):
@@ -55,22 +57,26 @@ def load(broker, weir, name, bids, folder, copy=None):
     print(f"loaded {loaded:,} bids into the topic `{name}` in {time.monotonic() - start:.0f} s", flush=True)
 
 
-def bench_engine(figures, cluster, broker, cpu_bids, exact_bids, folder, targets):
+def bench_engine(figures, cluster, broker, cpu_bids, folder, targets):
+    """CPU-seconds per million of each job."""
+    costs = {}
     suffix = "" if targets else ", Flink"
     for name, columns, query, target in TO_BLACKHOLE:
         if not figures.wanted(name):
             continue
         sql = jobs.bids(jobs.topic(broker.bootstrap, "bids")) + jobs.sink(columns) + "INSERT INTO sink " + query
         before, brokers = time.monotonic(), broker.cpu_seconds()
-        figures.measure(name + suffix, lambda: cluster.run(sql, 2), broker.count("bids"), target if targets else None)
+        run = lambda: cluster.run(sql, 2)
+        costs[name] = figures.measure(name + suffix, run, broker.count("bids"), target if targets else None)
         brokers = (broker.cpu_seconds() - brokers) / (figures.runs + 1) / cpu_bids * 1e6
         print(f"{'':44} {brokers:7.3f} CPU-s/M of the broker, {time.monotonic() - before:.0f} s in all", flush=True)
     if figures.wanted(TO_TOPIC):
-        to_topic(figures, cluster, broker, exact_bids, folder, suffix, targets)
+        costs[TO_TOPIC] = to_topic(figures, cluster, broker, folder, suffix, targets)
+    return costs
 
 
-def to_topic(figures, cluster, broker, bids, folder, suffix, targets):
-    """Each run writes a topic of its own; the last one's rows are compared with DuckDB's."""
+def to_topic(figures, cluster, broker, folder, suffix, targets):
+    """CPU-seconds per million. Each run writes a topic of its own; the last one's rows are compared with DuckDB's."""
     written = []
 
     def run():
@@ -81,7 +87,7 @@ def to_topic(figures, cluster, broker, bids, folder, suffix, targets):
                + jobs.sink(jobs.HOP_COLUMNS, jobs.topic(broker.bootstrap, name)) + "INSERT INTO sink " + jobs.HOP)
         return cluster.run(sql, 2)
 
-    figures.measure(TO_TOPIC + suffix, run, broker.count("many"), 1_000_000 if targets else None, target_is_rate=True)
+    cost = figures.measure(TO_TOPIC + suffix, run, broker.count("many"), 1_000_000 if targets else None, target_is_rate=True)
     lines = Path(folder) / "counts.json"
     broker.dump(written[-1], lines)
     verdict = same_rows(
@@ -92,3 +98,4 @@ def to_topic(figures, cluster, broker, bids, folder, suffix, targets):
     lines.unlink()
     for name in written:
         broker.delete(name)
+    return cost
