@@ -42,6 +42,9 @@ const TASK_METRICS: &[TaskMetric] = &[
     ("numRecordsOutPerSecond", "Records sent per second", |t| Some(t.rates.records_out)),
     ("numBytesInPerSecond", "Bytes received per second", |t| Some(t.rates.bytes_in)),
     ("numBytesOutPerSecond", "Bytes sent per second", |t| Some(t.rates.bytes_out)),
+    ("numSideOutputRecords", "Dead letters and late rows that left by side outputs", |t| {
+        counter(|m| m.num_side_output_records, t)
+    }),
     ("numLateRecordsDropped", "Records that came after their windows were emitted", |t| {
         counter(|m| m.num_late_records_dropped, t)
     }),
