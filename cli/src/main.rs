@@ -11,6 +11,7 @@ mod configuration;
 mod job_file;
 mod output;
 mod process;
+mod results;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -21,6 +21,7 @@ use weir_api::graph::{JobGraph, JobVertex};
 use weir_api::id::{Attempt, JobId, LeaderEpoch};
 use weir_api::source::{Boundedness, Source};
 use weir_proto::v1::{DeployTasks, SlotPlacement, SplitAssignment, operator_spec::Kind};
+use weir_sql::StatementResult;
 
 use self::planner::{Planned, Planner, Request};
 use crate::control::Core;
@@ -61,8 +62,10 @@ pub struct Submission {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Submitted {
-    /// The job's id.
-    pub job: JobId,
+    /// The job's id; `None` if there was nothing to run.
+    pub job: Option<JobId>,
+    /// What the statements answer.
+    pub results: Vec<StatementResult>,
     /// What its author should hear about.
     pub warnings: Vec<Warning>,
 }
@@ -85,12 +88,14 @@ impl Dispatcher {
         Arc::new(Semaphore::new(CONCURRENT))
     }
 
-    /// Makes a job; it is recorded when this answers.
+    /// Makes a job, if the text runs something; it is recorded when this answers.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _place = self.places.acquire().await.map_err(|_| Error::internal("submissions are closed"))?;
         self.check_room().await?;
         let (planned, config) = self.plan(submission.clone()).await?;
-        let graph = Arc::new(planned.graph);
+        let Planned { graph, results, warnings } = planned;
+        let Some(graph) = graph else { return Ok(Submitted { job: None, results, warnings }) };
+        let graph = Arc::new(graph);
         let sources = self.sources(&graph)?;
         let bounded = sources.iter().all(|(_, source)| source.boundedness() == Boundedness::Bounded);
         let splits =
@@ -123,7 +128,7 @@ impl Dispatcher {
         let version = self.metadata.put(self.epoch, job, None, encoding::encode(&record)).await?;
         tracing::info!(%job, name = record.spec.name, "job submitted");
         self.client.event(Event::Submitted { record, version }).await?;
-        Ok(Submitted { job, warnings: planned.warnings })
+        Ok(Submitted { job: Some(job), results, warnings })
     }
 
     async fn check_room(&self) -> Result<()> {

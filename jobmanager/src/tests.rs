@@ -54,12 +54,19 @@ impl Planner for TestPlanner {
         let parallelism =
             |word: &str| if word == "p" { request.parallelism.unwrap_or(1) } else { word.parse().unwrap() };
         let graph = fixtures::graph(&name, "test", parallelism(sources), parallelism(sinks));
-        Ok(Planned { graph, warnings: vec!["planned by a test".to_owned()] })
+        Ok(Planned {
+            graph: Some(graph),
+            results: Vec::new(),
+            warnings: vec!["planned by a test".to_owned()],
+        })
     }
 
     fn explain(&self, request: Request) -> Result<Explained> {
-        self.plan(request)
-            .map(|planned| Explained { text: format!("{:?}", planned.graph), warnings: planned.warnings })
+        self.plan(request).map(|planned| Explained {
+            text: format!("{:?}", planned.graph),
+            plans: Vec::new(),
+            warnings: planned.warnings,
+        })
     }
 }
 

@@ -1,14 +1,22 @@
-//! `EXPLAIN`: the optimised logical plan and the streaming plan, as text.
+//! `EXPLAIN`: the optimised logical plan and the streaming plan, as text and as a document.
 //!
 //! Invariant: what is shown is what would run; it comes from the same planning. It decides the layout of the text only.
+
+mod document;
 
 use std::fmt::Write;
 
 use datafusion::arrow::datatypes::Schema;
 use weir_api::config::Configuration;
+use weir_api::error::{Code, Error};
 use weir_api::graph::{JobVertex, OperatorNode, Partitioning};
 use weir_api::schema::{decode, is_rowtime};
 use weir_proto::v1::operator_spec::Kind as Spec;
+
+pub use document::{
+    ColumnDocument, InputDocument, OperatorDocument, PlanDocument, ProjectionDocument, SourceDocument,
+    VertexDocument, WatermarkDocument,
+};
 
 use crate::catalog::Session;
 use crate::error::{SqlError, SqlResult};
@@ -18,27 +26,49 @@ use crate::types::flink_type_name;
 
 /// The detail that asks which kinds of rows operators emit.
 const CHANGELOG_MODE: &str = "CHANGELOG_MODE";
+/// The detail that asks for what a plan costs.
+const ESTIMATED_COST: &str = "ESTIMATED_COST";
+/// The detail that asks for the plan as a document too.
+const JSON_EXECUTION_PLAN: &str = "JSON_EXECUTION_PLAN";
+/// The detail that asks what could be better.
+const PLAN_ADVICE: &str = "PLAN_ADVICE";
 
-/// The text of an EXPLAIN. `base` is the configuration that the session's own SETs are laid over.
-pub fn explain(explain: &Explain, session: &Session, base: &Configuration) -> SqlResult<String> {
+/// A plan for people and for programs.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// For people.
+    pub text: String,
+    /// For programs.
+    pub plan: PlanDocument,
+}
+
+/// Explains a statement. `base` is the configuration that the session's own SETs are laid over.
+pub fn explain(explain: &Explain, session: &Session, base: &Configuration) -> SqlResult<Explanation> {
     let explained = match &explain.target {
         ExplainTarget::Query(query) => explain_query(query, session, base)?,
         ExplainTarget::Inserts(inserts) => explain_inserts(inserts, session, base)?,
-    };
-    let changelog = details(explain)?;
-    Ok(text_of(&explained, changelog))
-}
-
-/// Whether the changelog mode is asked for; other details are refused.
-fn details(explain: &Explain) -> SqlResult<bool> {
-    match explain.details.iter().find(|detail| *detail != CHANGELOG_MODE) {
-        Some(detail) => {
-            let message =
-                format!("EXPLAIN {detail} isn't supported; EXPLAIN and EXPLAIN {CHANGELOG_MODE} are");
-            Err(SqlError::unsupported(explain.position, message))
+        ExplainTarget::CreateTableAs(create, _) => {
+            let message = format!("the table {} isn't declared yet", create.name);
+            return Err(SqlError::at(Code::Internal, explain.position, message));
         }
-        None => Ok(!explain.details.is_empty()),
+    };
+    let asks = |detail: &str| explain.details.iter().any(|known| known == detail);
+    let mut text = text_of(&explained, asks(CHANGELOG_MODE));
+    let plan = document::document_of(&explained);
+    if asks(ESTIMATED_COST) {
+        text.push_str("\n== Estimated Cost ==\nnone: plans are made by rules, without statistics\n");
     }
+    if asks(PLAN_ADVICE) {
+        text.push_str("\n== Plan Advice ==\nnone\n");
+    }
+    if asks(JSON_EXECUTION_PLAN) {
+        let json = serde_json::to_string_pretty(&plan)
+            .map_err(|error| Error::internal("a plan isn't JSON").with_source(error))?;
+        text.push_str("\n== Physical Execution Plan ==\n");
+        text.push_str(&json);
+        text.push('\n');
+    }
+    Ok(Explanation { text, plan })
 }
 
 fn text_of(explained: &Explained, changelog: bool) -> String {

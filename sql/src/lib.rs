@@ -7,16 +7,22 @@
 //! for what becomes of a query.
 
 pub mod catalog;
+mod create_as;
 mod deep;
 pub mod error;
 pub mod explain;
+mod inspect;
 pub mod parser;
 pub mod planner;
 mod request;
+mod results;
+mod script;
 pub mod statement;
 pub mod types;
+mod written;
 
-pub use request::{PlanRequest, Planned, explain, plan};
+pub use request::{Explained, PlanRequest, Planned, explain, plan};
+pub use results::StatementResult;
 
 #[cfg(test)]
 mod tests;

@@ -7,18 +7,17 @@
 use std::collections::BTreeMap;
 
 use weir_api::Result;
-use weir_api::config::{Configuration, options};
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::Code;
 use weir_api::graph::JobGraph;
 
-use crate::catalog::{Deferred, Session};
 use crate::deep::with_deep_stack;
 use crate::error::{SqlError, SqlResult};
-use crate::parser;
-use crate::planner::Output;
-use crate::statement::{Explain, ExplainTarget, Insert, Position, Statement};
-use crate::{explain as explaining, planner};
+use crate::explain::{self as explaining, Explanation};
+use crate::planner::{self, Output};
+use crate::results::StatementResult;
+use crate::script::{Kept, Script};
+use crate::statement::{Explain, ExplainTarget, Insert, Position};
 
 /// A text to plan.
 #[derive(Clone)]
@@ -35,16 +34,29 @@ pub struct PlanRequest<'a> {
     pub registry: &'a ConnectorRegistry,
 }
 
-/// A job, planned.
+/// A text, planned.
 #[derive(Debug)]
 pub struct Planned {
-    /// What to run.
-    pub graph: JobGraph,
+    /// What to run; `None` if the text only asks.
+    pub graph: Option<JobGraph>,
+    /// What its SHOW, DESCRIBE and EXPLAIN statements answer, in their order.
+    pub results: Vec<StatementResult>,
     /// What the user should hear about, though nothing is wrong enough to stop.
     pub warnings: Vec<String>,
 }
 
-/// Plans all INSERTs and SELECTs of a text as one job; a text without any is refused.
+/// A text, explained.
+#[derive(Debug)]
+pub struct Explained {
+    /// For people.
+    pub text: String,
+    /// For programs: a plan for each EXPLAIN and SELECT, and one for all INSERTs; see [`crate::explain::PlanDocument`].
+    pub plans: Vec<explaining::PlanDocument>,
+    /// What the user should hear about.
+    pub warnings: Vec<String>,
+}
+
+/// Plans all INSERTs and SELECTs of a text as one job; a text with nothing to run and nothing to answer is refused.
 pub fn plan(request: PlanRequest<'_>) -> Result<Planned> {
     with_deep_stack(|| {
         let planned = plan_text(&request);
@@ -53,7 +65,7 @@ pub fn plan(request: PlanRequest<'_>) -> Result<Planned> {
 }
 
 /// Explains a text: all its INSERTs as the one job that they are, and each of its EXPLAINs and SELECTs.
-pub fn explain(request: PlanRequest<'_>) -> Result<String> {
+pub fn explain(request: PlanRequest<'_>) -> Result<Explained> {
     with_deep_stack(|| {
         let explained = explain_text(&request);
         explained.map_err(|error| error.into_error(request.sql))
@@ -61,15 +73,12 @@ pub fn explain(request: PlanRequest<'_>) -> Result<String> {
 }
 
 fn plan_text(request: &PlanRequest<'_>) -> SqlResult<Planned> {
-    let script = Script::read(request)?;
-    let mut warnings = script.warnings;
-    for deferred in &script.deferred {
-        if let Deferred::Explain(explain) = deferred {
-            warnings.push(format!("{}: EXPLAIN has no effect in a job", explain.position));
-        }
-    }
-    let outputs = outputs_of(&script.deferred);
+    let Script { session, base, outputs, results, warnings, .. } = Script::read(request)?;
+    let outputs = outputs_of(&outputs);
     let Some(first) = outputs.first() else {
+        if !results.is_empty() {
+            return Ok(Planned { graph: None, results, warnings });
+        }
         let message = "there is no INSERT INTO or SELECT in the text, so there is nothing to run";
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
     };
@@ -77,109 +86,62 @@ fn plan_text(request: &PlanRequest<'_>) -> SqlResult<Planned> {
         Output::Insert(insert) => insert.position,
         Output::Print { query, .. } => query.position,
     };
-    let graph =
-        planner::plan_job(&outputs, &script.session, &script.base).map_err(|error| match error.code() {
-            // Of the whole job, wherever its keys were set.
-            Code::InvalidConfiguration => error,
-            _ => error.or_at(first),
-        })?;
-    Ok(Planned { graph, warnings })
+    let graph = planner::plan_job(&outputs, &session, &base).map_err(|error| match error.code() {
+        // Of the whole job, wherever its keys were set.
+        Code::InvalidConfiguration => error,
+        _ => error.or_at(first),
+    })?;
+    Ok(Planned { graph: Some(graph), results, warnings })
 }
 
 /// What runs, in the order of the text; SELECTs are told apart in what they print where there are several.
-fn outputs_of(deferred: &[Deferred]) -> Vec<Output<'_>> {
-    let queries = deferred.iter().filter(|deferred| matches!(deferred, Deferred::Query(_))).count();
+fn outputs_of(kept: &[Kept]) -> Vec<Output<'_>> {
+    let queries = kept.iter().filter(|kept| matches!(kept, Kept::Query(_))).count();
     let mut outputs = Vec::new();
     let mut number = 0;
-    for deferred in deferred {
-        match deferred {
-            Deferred::Inserts(inserts) => outputs.extend(inserts.iter().map(Output::Insert)),
-            Deferred::Query(query) => {
+    for kept in kept {
+        match kept {
+            Kept::Inserts(inserts) => outputs.extend(inserts.iter().map(Output::Insert)),
+            Kept::Query(query) => {
                 number += 1;
                 let identifier = (queries > 1).then(|| format!("query-{number}"));
                 outputs.push(Output::Print { query, identifier });
             }
-            Deferred::Explain(_) => {}
         }
     }
     outputs
 }
 
-fn explain_text(request: &PlanRequest<'_>) -> SqlResult<String> {
-    let script = Script::read(request)?;
-    let mut explains: Vec<Explain> = Vec::new();
+fn explain_text(request: &PlanRequest<'_>) -> SqlResult<Explained> {
+    let Script { session, base, outputs, mut explanations, warnings, .. } = Script::read(request)?;
     let mut inserts: Vec<Insert> = Vec::new();
-    for deferred in script.deferred {
-        match deferred {
-            Deferred::Inserts(more) => inserts.extend(more),
-            Deferred::Explain(explain) => explains.push(*explain),
-            Deferred::Query(query) => {
+    let mut add = |target: ExplainTarget, position: Position| -> SqlResult<()> {
+        let statement = Explain { target, details: Vec::new(), position };
+        let explanation =
+            explaining::explain(&statement, &session, &base).map_err(|error| error.or_at(position))?;
+        explanations.push((position, explanation));
+        Ok(())
+    };
+    for kept in outputs {
+        match kept {
+            Kept::Inserts(more) => inserts.extend(more),
+            Kept::Query(query) => {
                 let position = query.position;
-                explains.push(Explain {
-                    target: ExplainTarget::Query(*query),
-                    details: Vec::new(),
-                    position,
-                });
+                add(ExplainTarget::Query(*query), position)?;
             }
         }
     }
     if let Some(first) = inserts.first() {
         let position = first.position;
-        explains.push(Explain { target: ExplainTarget::Inserts(inserts), details: Vec::new(), position });
+        add(ExplainTarget::Inserts(inserts), position)?;
     }
-    explains.sort_by_key(|explain| explain.position);
-    if explains.is_empty() {
+    explanations.sort_by_key(|(position, _)| *position);
+    if explanations.is_empty() {
         let message =
             "there is no INSERT INTO, SELECT or EXPLAIN in the text, so there is nothing to explain";
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
     }
-    let texts: Vec<String> = explains
-        .iter()
-        .map(|explain| {
-            explaining::explain(explain, &script.session, &script.base)
-                .map_err(|error| error.or_at(explain.position))
-        })
-        .collect::<SqlResult<_>>()?;
-    Ok(texts.join("\n"))
-}
-
-/// A text whose declarations have been taken in.
-struct Script {
-    session: Session,
-    /// The configuration below what the text SETs.
-    base: Configuration,
-    deferred: Vec<Deferred>,
-    warnings: Vec<String>,
-}
-
-impl Script {
-    fn read(request: &PlanRequest<'_>) -> SqlResult<Self> {
-        let (base, mut warnings) = Configuration::from_pairs(
-            request.config.iter().map(|(key, value)| (key.as_str(), value.as_str())),
-        )?;
-        let mut session = Session::new(request.registry);
-        let mut deferred = Vec::new();
-        for statement in parser::parse(request.sql)? {
-            if let Statement::Drop(drop) = &statement
-                && !deferred.is_empty()
-            {
-                // What was deferred is planned with the session as the text leaves it.
-                let message = format!(
-                    "DROP {} stands behind statements that are planned with all that the text declares; \
-                                       remove it, a text's tables and views go with it",
-                    drop.name
-                );
-                return Err(SqlError::unsupported(drop.position, message));
-            }
-            deferred.extend(session.execute(statement)?);
-        }
-        if let Some(name) = &request.name {
-            session.set(options::PIPELINE_NAME.key, name)?;
-        }
-        if let Some(parallelism) = request.parallelism {
-            session.set(options::PARALLELISM_DEFAULT.key, &parallelism.to_string())?;
-        }
-        warnings.extend(session.warnings().iter().cloned());
-        Ok(Self { session, base, deferred, warnings })
-    }
+    let (texts, plans): (Vec<String>, Vec<_>) =
+        explanations.into_iter().map(|(_, Explanation { text, plan })| (text, plan)).unzip();
+    Ok(Explained { text: texts.join("\n"), plans, warnings })
 }

@@ -4,11 +4,21 @@
 //! Invariant: every part that an error may speak of knows its [`Position`]. Nothing here has been resolved: names may not
 //! exist, types may not fit.
 
+mod declare;
+mod inspect;
+
 use std::fmt;
 
-use datafusion::sql::sqlparser::ast::{self, Expr};
+use datafusion::sql::sqlparser::ast;
 
-use crate::types::FlinkType;
+pub use declare::{
+    AlterTable, AlterView, Alteration, AsQuery, ColumnDefinition, ColumnKind, ColumnPlace, CreateFunction,
+    CreateNamespace, CreateTable, CreateView, Drop, DropTarget, Expression, Feature, Like, Merging,
+    Parameter, TableElement, TableOption, ViewAlteration, WatermarkDefinition,
+};
+pub use inspect::{Inspect, Inspection, Pattern, Use, UseTarget};
+
+use crate::catalog::Moment;
 
 /// A place in the text, counted from 1; the column counts characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,7 +77,7 @@ impl fmt::Display for TableName {
             if index > 0 {
                 f.write_str(".")?;
             }
-            f.write_str(&part.value)?;
+            f.write_str(TableHint::split(&part.value).0)?;
         }
         Ok(())
     }
@@ -78,10 +88,26 @@ impl fmt::Display for TableName {
 pub enum Statement {
     /// `CREATE TABLE`.
     CreateTable(Box<CreateTable>),
+    /// `CREATE TABLE … LIKE`.
+    CreateTableLike(Box<CreateTable>, Box<Like>),
+    /// `CREATE TABLE … AS SELECT`.
+    CreateTableAs(Box<CreateTable>, Box<AsQuery>),
     /// `CREATE VIEW`.
     CreateView(Box<CreateView>),
-    /// `DROP TABLE` or `DROP VIEW`.
+    /// `CREATE FUNCTION`.
+    CreateFunction(Box<CreateFunction>),
+    /// `CREATE CATALOG` or `CREATE DATABASE`.
+    CreateNamespace(Box<CreateNamespace>),
+    /// `ALTER TABLE`.
+    AlterTable(Box<AlterTable>),
+    /// `ALTER VIEW`.
+    AlterView(Box<AlterView>),
+    /// `DROP`.
     Drop(Drop),
+    /// `USE`.
+    Use(Use),
+    /// `SHOW`, `DESCRIBE`, `SET` without a key.
+    Inspect(Box<Inspect>),
     /// `INSERT INTO`.
     Insert(Box<Insert>),
     /// `EXECUTE STATEMENT SET BEGIN …; END` and its older form.
@@ -96,124 +122,31 @@ pub enum Statement {
     Query(Box<Query>),
 }
 
-/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) [COMMENT …] [PARTITIONED BY (…)] WITH (…)`.
-#[derive(Clone, Debug)]
-pub struct CreateTable {
-    /// The table's name.
-    pub name: TableName,
-    /// Whether it is gone with the session; all of ours are.
-    pub temporary: bool,
-    /// Whether an existing table of this name is kept silently.
-    pub if_not_exists: bool,
-    /// The columns in their order; empty where the connector knows them.
-    pub columns: Vec<ColumnDefinition>,
-    /// `WATERMARK FOR … AS …`.
-    pub watermark: Option<WatermarkDefinition>,
-    /// The columns of `PRIMARY KEY (…) NOT ENFORCED`; empty without one.
-    pub primary_key: Vec<Name>,
-    /// `COMMENT '…'`.
-    pub comment: Option<String>,
-    /// The columns of `PARTITIONED BY (…)`.
-    pub partitioned_by: Vec<Name>,
-    /// `WITH (…)`, in the order written.
-    pub options: Vec<TableOption>,
-    /// Where the statement begins.
-    pub position: Position,
-}
-
-/// One `'key' = 'value'` of a WITH clause.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TableOption {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value: String,
-    /// Where the key was written.
-    pub position: Position,
-}
-
-/// One column of a CREATE TABLE.
-#[derive(Clone, Debug)]
-pub struct ColumnDefinition {
-    /// Its name.
-    pub name: Name,
-    /// Where its values come from.
-    pub kind: ColumnKind,
-    /// `COMMENT '…'`.
-    pub comment: Option<String>,
-}
-
-/// Where a column's values come from.
-#[derive(Clone, Debug)]
-pub enum ColumnKind {
-    /// The connector reads and writes it.
-    Physical(FlinkType),
-    /// `name AS expression` over the other columns.
-    Computed(Box<Expr>),
-    /// `name TYPE METADATA [FROM 'key'] [VIRTUAL]`.
-    Metadata {
-        /// The declared type.
-        data_type: FlinkType,
-        /// The connector's key; the column's name where it is left out.
-        key: Option<String>,
-        /// Whether a sink leaves it out.
-        is_virtual: bool,
-    },
-}
-
-/// `WATERMARK FOR column AS expression`.
-#[derive(Clone, Debug)]
-pub struct WatermarkDefinition {
-    /// The time attribute.
-    pub column: Name,
-    /// The watermark of one row.
-    pub expression: Expr,
-    /// Where the clause begins.
-    pub position: Position,
-}
-
-/// `CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT …] AS query`.
-#[derive(Clone, Debug)]
-pub struct CreateView {
-    /// The view's name.
-    pub name: TableName,
-    /// Whether it is gone with the session; all of ours are.
-    pub temporary: bool,
-    /// Whether an existing table or view of this name is kept silently.
-    pub if_not_exists: bool,
-    /// New names for the query's columns; empty keeps theirs.
-    pub columns: Vec<Name>,
-    /// `COMMENT '…'`.
-    pub comment: Option<String>,
-    /// What the view reads as.
-    pub query: Query,
-    /// Where the statement begins.
-    pub position: Position,
-}
-
-/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`.
-#[derive(Clone, Debug)]
-pub struct Drop {
-    /// Whether a view is dropped, else a table.
-    pub is_view: bool,
-    /// The name.
-    pub name: TableName,
-    /// Whether a missing one is fine.
-    pub if_exists: bool,
-    /// Where the statement begins.
-    pub position: Position,
-}
-
-/// `INSERT INTO table [(columns)] query`.
+/// `INSERT INTO table [PARTITION (…)] [(columns)] query`.
 #[derive(Clone, Debug)]
 pub struct Insert {
     /// The sink.
     pub table: TableName,
+    /// The options of its hint `/*+ OPTIONS(…) */`.
+    pub options: Vec<TableOption>,
+    /// The columns of `PARTITION (column = value)` that have one value in all rows.
+    pub partition: Vec<PartitionValue>,
     /// The columns that the query's columns go to, in its order; empty: the table's own.
     pub columns: Vec<Name>,
     /// The rows.
     pub query: Query,
     /// Where the statement begins.
+    pub position: Position,
+}
+
+/// `column = value` of a PARTITION clause.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionValue {
+    /// The column.
+    pub column: Name,
+    /// The value as text, as a cast from STRING reads it; `None` is NULL.
+    pub value: Option<String>,
+    /// Where the value was written.
     pub position: Position,
 }
 
@@ -255,6 +188,8 @@ pub enum ExplainTarget {
     Query(Query),
     /// One or, of a statement set, several inserts.
     Inserts(Vec<Insert>),
+    /// `CREATE TABLE … AS`: the table and its insert.
+    CreateTableAs(Box<CreateTable>, Box<AsQuery>),
 }
 
 /// A query whose window table functions have become names.
@@ -265,8 +200,36 @@ pub struct Query {
     pub ast: Box<ast::Query>,
     /// The window table functions, inner ones before those that read them.
     pub windows: Vec<WindowCall>,
+    /// The hints `/*+ OPTIONS(…) */` of its tables.
+    pub hints: Vec<TableHint>,
+    /// The query as it was written, but for white space and comments.
+    pub text: String,
     /// Where the query begins.
     pub position: Position,
+    /// What its names stand for: known once the session has taken the statement in.
+    pub moment: Moment,
+}
+
+/// What stands behind a table's name in a query: `/*+ OPTIONS('key' = 'value') */`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableHint {
+    /// The name's last part as the tree has it, see [`TableHint::split`]; unique in the text.
+    pub marked: String,
+    /// The options, over the table's own.
+    pub options: Vec<TableOption>,
+    /// Where the hint begins.
+    pub position: Position,
+}
+
+impl TableHint {
+    /// What separates a name from the number of its hint; no name that a user can write has it.
+    pub const MARK: char = '\u{1}';
+
+    /// The name as it was written, and whether there is a hint behind it.
+    #[must_use]
+    pub fn split(part: &str) -> (&str, bool) {
+        part.split_once(Self::MARK).map_or((part, false), |(name, _)| (name, true))
+    }
 }
 
 /// A call of `TUMBLE`, `HOP` or `CUMULATE` in a FROM clause.

@@ -10,5 +10,8 @@ use crate::{job_file, output};
 pub fn execute(arguments: &ExplainArgs, format: Format) -> Result<()> {
     let body = job_file::request_body(&arguments.job)?;
     let answer = Client::new(&arguments.client.jobmanager).post("/v1/jobs/explain", &body)?;
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        eprintln!("warning: {}", output::cell(warning));
+    }
     output::print(format, &answer, |answer| output::cell(&answer["plan"]))
 }

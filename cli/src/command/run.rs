@@ -10,7 +10,7 @@ use weir_api::error::{Code, Error, Result};
 
 use crate::args::{Format, RunArgs};
 use crate::client::Client;
-use crate::{job_file, output};
+use crate::{job_file, output, results};
 
 /// The pause between two looks at the job: short at first, so that short jobs end promptly.
 const FIRST_POLL: Duration = Duration::from_millis(20);
@@ -30,24 +30,36 @@ pub fn execute(arguments: &RunArgs, format: Format) -> Result<ExitCode> {
 pub fn submit_and_follow(client: &Client, arguments: &RunArgs, format: Format) -> Result<ExitCode> {
     let body = job_file::request_body(&arguments.job)?;
     let answer = client.post("/v1/jobs", &body).map_err(|error| at_file(error, arguments))?;
-    let job = answer["jobid"]
-        .as_str()
-        .ok_or_else(|| Error::new(Code::Io, format!("the answer to the submission names no job: {answer}")))?
-        .to_owned();
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         eprintln!("warning: {}", output::cell(warning));
     }
+    let results = &answer["results"];
+    if format == Format::Table {
+        for result in results.as_array().into_iter().flatten() {
+            output::line(&results::text(result))?;
+        }
+    }
+    let Some(job) = answer["jobid"].as_str().map(str::to_owned) else {
+        if results.as_array().is_none_or(Vec::is_empty) {
+            let message = format!("the answer to the submission names no job: {answer}");
+            return Err(Error::new(Code::Io, message));
+        }
+        output::print(format, &json!({ "jobid": null, "results": results }), |_| {
+            "The statements run nothing, so no job was submitted.".to_owned()
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    };
     if format == Format::Table {
         output::line(&format!("Job has been submitted with JobID {job}"))?;
     }
     if arguments.detached {
         if format != Format::Table {
-            output::print(format, &json!({ "jobid": job }), |_| String::new())?;
+            output::print(format, &json!({ "jobid": job, "results": results }), |_| String::new())?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let end = follow(client, &job)?;
-    report(client, &job, &end, format)
+    report(client, &job, &end, results, format)
 }
 
 /// Errors of the text name the file that it came from.
@@ -100,12 +112,15 @@ fn describe(job: &Value) -> String {
     format!("{}{waiting}: {read} records read, {rate:.0}/s on average", output::cell(&job["state"]))
 }
 
-fn report(client: &Client, job: &str, end: &Value, format: Format) -> Result<ExitCode> {
+fn report(client: &Client, job: &str, end: &Value, results: &Value, format: Format) -> Result<ExitCode> {
     let state = output::cell(&end["state"]);
     let millis = end["duration"].as_i64().unwrap_or(0);
     let exceptions = client.get(&format!("/jobs/{job}/exceptions"))?;
     let failure = exceptions["root-exception"].as_str();
-    let result = json!({ "jobid": job, "state": state, "duration": millis, "failure": failure });
+    let mut result = json!({ "jobid": job, "state": state, "duration": millis, "failure": failure });
+    if results.as_array().is_some_and(|results| !results.is_empty()) {
+        result["results"] = results.clone();
+    }
     output::print(format, &result, |_| match (state.as_str(), failure) {
         ("FINISHED", _) => format!("Job finished. Runtime: {millis} ms"),
         ("FAILED", Some(failure)) => format!("Job failed after {}: {failure}", output::duration(millis)),

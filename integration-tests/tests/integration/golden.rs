@@ -1,7 +1,7 @@
 //! Small queries with the answers that Flink's documents promise: the files `slt/*.slt`, one or more for each area.
 //!
 //! They are sqllogictest files. Declarations (`statement ok` with CREATE, SET and so on) are the file's session, which
-//! stands before each query; a query's rows are what its SELECT prints, a text each, without their `+I`. `$DATA` is the
+//! stands before each query; a query's rows are what its SELECT prints, a text each, without their `+I`, or what SHOW and its like answer. `$DATA` is the
 //! folder of the input files, `$LATE` a file of more than one batch, see [`late`]. Places in errors are counted from the statement's own first line.
 
 #![expect(clippy::disallowed_methods, reason = "deadlines of processes under test")]
@@ -120,7 +120,7 @@ impl Printing {
             let error = error.lines().next().unwrap_or_default();
             return Err(Refused(error.split_once("] ").map_or(error, |(_, message)| message).to_owned()));
         }
-        let job = answer["jobid"].as_str().expect("a job id");
+        let Some(job) = answer["jobid"].as_str() else { return Ok(answers(&answer["results"])) };
         let deadline = Instant::now() + LIMIT;
         loop {
             match self.get(&format!("/jobs/{job}"))["state"].as_str() {
@@ -137,6 +137,14 @@ impl Printing {
         output.read_to_string(&mut printed).expect("the output is text");
         Ok(printed.lines().map(row).collect())
     }
+}
+
+/// What statements that run nothing answer: a line for each row, its cells apart as those of printed rows.
+fn answers(results: &Value) -> Vec<String> {
+    let rows = results.as_array().into_iter().flatten().flat_map(|result| result["rows"].as_array());
+    let cell = |cell: &Value| cell.as_str().unwrap_or("-").to_owned();
+    let row = |row: &Value| row.as_array().into_iter().flatten().map(cell).collect::<Vec<_>>().join(", ");
+    rows.flatten().flat_map(|value| row(value).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// A printed row without the subtask that printed it and what kind of change it is.

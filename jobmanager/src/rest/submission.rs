@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_api::config::options;
 use weir_api::error::{Code, Error, Result};
+use weir_sql::StatementResult;
+use weir_sql::explain::PlanDocument;
 
 use super::App;
 use super::error::Refusal;
@@ -69,17 +71,40 @@ impl Body {
     }
 }
 
-/// A job that was taken.
+/// A text that was taken.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Submitted {
-    jobid: String,
+    /// The job's id; null if the text only asks.
+    jobid: Option<String>,
+    /// What its SHOW, DESCRIBE and EXPLAIN statements answer, in their order.
+    results: Vec<Answered>,
     /// What its author should hear about.
     warnings: Vec<String>,
 }
 
-/// Submits a job; it is recorded when this answers.
+/// What a statement answers.
+#[derive(Serialize, ToSchema)]
+struct Answered {
+    /// The statement.
+    statement: String,
+    /// The line where it begins.
+    line: u64,
+    /// The columns' names; `result` alone: the one cell is a text of lines.
+    columns: Vec<String>,
+    /// The rows.
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl From<StatementResult> for Answered {
+    fn from(result: StatementResult) -> Self {
+        let StatementResult { statement, line, columns, rows } = result;
+        Self { statement, line, columns, rows }
+    }
+}
+
+/// Submits a job; it is recorded when this answers. A text that only asks makes none: 200, without a job's id.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = Body,
-    responses((status = 202, body = Submitted), (status = 400, body = super::error::Errors)))]
+    responses((status = 202, body = Submitted), (status = 200, body = Submitted), (status = 400, body = super::error::Errors)))]
 pub(super) async fn submit(
     State(app): State<App>,
     body: Result<Json<Body>, JsonRejection>,
@@ -96,8 +121,13 @@ pub(super) async fn submit(
     let submitted = app.tasks.spawn(async move { dispatcher.submit(submission).await }).await;
     let submitted =
         submitted.map_err(|error| Error::internal("submitting the job panicked").with_source(error))??;
-    let answer = Submitted { jobid: submitted.job.to_string(), warnings: submitted.warnings };
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    let status = if submitted.job.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let answer = Submitted {
+        jobid: submitted.job.map(|job| job.to_string()),
+        results: submitted.results.into_iter().map(Answered::from).collect(),
+        warnings: submitted.warnings,
+    };
+    Ok((status, Json(answer)))
 }
 
 /// How a job would be run.
@@ -105,6 +135,9 @@ pub(super) async fn submit(
 pub(super) struct Explained {
     /// For people.
     plan: String,
+    /// For programs: a plan for each EXPLAIN and SELECT, and one for all INSERTs; its shape is in docs/sql.md.
+    #[schema(value_type = Vec<Object>)]
+    plans: Vec<PlanDocument>,
     /// What its author should hear about.
     warnings: Vec<String>,
 }
@@ -117,5 +150,5 @@ pub(super) async fn explain(
     body: Result<Json<Body>, JsonRejection>,
 ) -> Result<Json<Explained>, Refusal> {
     let explained = app.dispatcher.explain(body?.0.into_submission()?).await?;
-    Ok(Json(Explained { plan: explained.text, warnings: explained.warnings }))
+    Ok(Json(Explained { plan: explained.text, plans: explained.plans, warnings: explained.warnings }))
 }

@@ -6,6 +6,8 @@ use weir_api::config::{Configuration, Warning};
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::Result;
 use weir_api::graph::JobGraph;
+use weir_sql::StatementResult;
+use weir_sql::explain::PlanDocument;
 
 /// What there is to plan.
 #[derive(Clone)]
@@ -25,8 +27,10 @@ pub struct Request {
 /// A plan.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// What is to be run.
-    pub graph: JobGraph,
+    /// What is to be run; `None` if the statements only ask.
+    pub graph: Option<JobGraph>,
+    /// What they answer.
+    pub results: Vec<StatementResult>,
     /// What the author should hear about.
     pub warnings: Vec<Warning>,
 }
@@ -36,6 +40,8 @@ pub struct Planned {
 pub struct Explained {
     /// The text.
     pub text: String,
+    /// The same for programs.
+    pub plans: Vec<PlanDocument>,
     /// What the author should hear about.
     pub warnings: Vec<Warning>,
 }

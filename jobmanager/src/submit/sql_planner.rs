@@ -11,13 +11,13 @@ pub struct SqlPlanner;
 
 impl Planner for SqlPlanner {
     fn plan(&self, request: Request) -> Result<Planned> {
-        let weir_sql::Planned { graph, warnings } = weir_sql::plan(plan_request(&request))?;
-        Ok(Planned { graph, warnings })
+        let weir_sql::Planned { graph, results, warnings } = weir_sql::plan(plan_request(&request))?;
+        Ok(Planned { graph, results, warnings })
     }
 
     fn explain(&self, request: Request) -> Result<Explained> {
-        let text = weir_sql::explain(plan_request(&request))?;
-        Ok(Explained { text, warnings: Vec::new() })
+        let weir_sql::Explained { text, plans, warnings } = weir_sql::explain(plan_request(&request))?;
+        Ok(Explained { text, plans, warnings })
     }
 }
 

@@ -1,25 +1,35 @@
 //! What a text of SQL has declared so far: tables, views, configuration.
 //!
-//! A [`Session`] takes statements in their order and answers by name. Invariants: names are unique, tables' options have been
-//! checked by their connectors, and every name in a table's watermark, key and partitioning is one of its columns. It
-//! plans nothing: expressions and views are kept as trees.
+//! A [`Session`] takes statements in their order and answers by name, as things were at any [`Moment`] of the text.
+//! Invariants: names are unique, tables' options have been checked by their connectors, and every name in a table's
+//! watermark, key and partitioning is one of its columns. It plans nothing: expressions and views are kept as trees.
 
+mod alter;
+mod functions;
+mod history;
+mod like;
 mod metadata;
-pub(crate) mod session;
+mod namespaces;
+mod session;
 mod side_tables;
 mod table;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::Expr;
 use weir_proto::v1::TableSpec;
 
+pub use functions::Function;
+pub(crate) use functions::signature;
 pub use metadata::{SinkColumn, SinkTable};
+pub use namespaces::{CatalogEntry, DatabaseEntry};
 pub use session::Session;
 pub use side_tables::{SideTable, SideTables};
 
-use crate::statement::{Name, Position, Query};
+use crate::statement::{AsQuery, CreateTable, Explain, Insert, Inspect, Name, Position, Query};
 
 /// The catalog that names without one belong to.
 pub const DEFAULT_CATALOG: &str = "default_catalog";
@@ -43,13 +53,94 @@ impl std::fmt::Display for ObjectPath {
     }
 }
 
+/// A moment of a text: which declarations hold, and what names without a database belong to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Moment {
+    version: u64,
+    /// The current catalog.
+    pub catalog: Arc<str>,
+    /// The current database.
+    pub database: Arc<str>,
+}
+
+impl Default for Moment {
+    /// The end of the text, in the default database.
+    fn default() -> Self {
+        Self { version: u64::MAX, catalog: DEFAULT_CATALOG.into(), database: DEFAULT_DATABASE.into() }
+    }
+}
+
+impl Moment {
+    /// The full path of one to three parts.
+    #[must_use]
+    pub fn path(&self, parts: &[&str]) -> Option<ObjectPath> {
+        let (catalog, database, object) = match *parts {
+            [object] => (&*self.catalog, &*self.database, object),
+            [database, object] => (&*self.catalog, database, object),
+            [catalog, database, object] => (catalog, database, object),
+            _ => return None,
+        };
+        Some(ObjectPath {
+            catalog: catalog.to_owned(),
+            database: database.to_owned(),
+            object: object.to_owned(),
+        })
+    }
+
+    /// The declarations of this moment, by the names of `names`: how a view's query reads its tables.
+    #[must_use]
+    pub fn with_names_of(&self, names: &Self) -> Self {
+        Self { version: self.version, ..names.clone() }
+    }
+}
+
 /// What a name stands for.
 #[derive(Clone, Debug)]
 pub enum Relation {
     /// A table of a connector.
-    Table(Box<Table>),
+    Table(Arc<DeclaredTable>),
     /// A query with a name.
-    View(View),
+    View(Arc<View>),
+}
+
+impl Relation {
+    /// Where it was declared.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Table(table) => table.position,
+            Self::View(view) => view.position,
+        }
+    }
+
+    /// What it is, for messages.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Table(_) => "table",
+            Self::View(_) => "view",
+        }
+    }
+}
+
+/// A table with the statement that declares it, as ALTER and LIKE have left it.
+#[derive(Clone, Debug)]
+pub struct DeclaredTable {
+    /// The table.
+    pub table: Table,
+    /// The statement.
+    pub definition: CreateTable,
+    /// What tells it from other tables that have its name at other places of the text; empty for the first. It is the same
+    /// after each planning of the text.
+    pub variant: String,
+}
+
+impl Deref for DeclaredTable {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
 }
 
 /// A table of a connector.
@@ -131,21 +222,29 @@ pub struct View {
     pub path: ObjectPath,
     /// New names for the query's columns; empty keeps theirs.
     pub columns: Vec<Name>,
-    /// The query.
+    /// The query; its names are those of where the view was declared.
     pub query: Query,
+    /// Whether it hides another view of its name.
+    pub temporary: bool,
     /// Its comment.
     pub comment: Option<String>,
     /// Where it was declared.
     pub position: Position,
 }
 
-/// What [`Session::execute`] leaves to the planner.
+/// What [`Session::execute`] leaves to others.
 #[derive(Clone, Debug)]
 pub enum Deferred {
     /// Inserts to plan.
-    Inserts(Vec<crate::statement::Insert>),
+    Inserts(Vec<Insert>),
+    /// A table whose columns are a query's, see [`Session::create_table_as`], and its insert.
+    CreateTableAs(Box<CreateTable>, Box<AsQuery>),
+    /// A function whose types are to be checked before anything else happens.
+    CheckFunction(Arc<Function>),
     /// A plan to show.
-    Explain(Box<crate::statement::Explain>),
+    Explain(Box<Explain>),
+    /// Something to look up.
+    Inspect(Box<Inspect>),
     /// A query whose rows are for the person who asks.
     Query(Box<Query>),
 }

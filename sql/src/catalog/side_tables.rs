@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use weir_api::error::Code;
 
-use super::ObjectPath;
-use super::session::path_of_parts;
+use super::{Moment, ObjectPath};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::Position;
 
@@ -111,6 +110,11 @@ fn path_beside(of: &ObjectPath, name: &str) -> Option<ObjectPath> {
         [database, object] => path_of_parts(&[&of.catalog, database, object]),
         parts => path_of_parts(parts),
     }
+}
+
+/// The full path of one to three parts, by the default names.
+fn path_of_parts(parts: &[&str]) -> Option<ObjectPath> {
+    Moment::default().path(parts)
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use weir_api::schema;
 use weir_proto::v1::TableSpec;
 
 use super::metadata::{metadata_columns, metadata_source, with_metadata};
-use super::{Column, ColumnSource, ObjectPath, SideTables, Table, Watermark};
+use super::{Column, ColumnSource, DeclaredTable, ObjectPath, SideTables, Table, Watermark};
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{ColumnKind, CreateTable, Name, TableOption};
-use crate::types::flink_type_name;
+use crate::statement::{ColumnDefinition, ColumnKind, CreateTable, Name, TableOption};
+use crate::types::{FlinkType, flink_type_name, of_arrow};
 
 /// The option that names the connector.
-const CONNECTOR: &str = "connector";
+pub(super) const CONNECTOR: &str = "connector";
 
 /// The table that a statement declares; errors without a place are the whole statement's.
 pub(super) fn build_table(
@@ -169,7 +169,7 @@ fn columns_of(
                 physical += 1;
                 ColumnSource::Physical(physical - 1)
             }
-            ColumnKind::Computed(expression) => ColumnSource::Computed(expression.clone()),
+            ColumnKind::Computed(expression) => ColumnSource::Computed(expression.ast.clone()),
             kind @ ColumnKind::Metadata { .. } => {
                 let offered = offered.get_or_insert_with(|| connector.metadata(spec));
                 metadata_source(&definition.name, kind, offered, path, connector.identifier())?
@@ -258,7 +258,7 @@ fn watermark_of(
     }
     Ok(Some(Watermark {
         column: column.name.clone(),
-        expression: Box::new(definition.expression.clone()),
+        expression: definition.expression.ast.clone(),
         position: definition.position,
     }))
 }
@@ -272,4 +272,19 @@ fn place_of_option(error: weir_api::Error, create: &CreateTable) -> SqlError {
         .find(|option| error.message().contains(&format!("'{}'", option.key)));
     let position = named.map_or(create.name.position, |option| option.position);
     SqlError::from(error).or_at(position)
+}
+
+/// A table's definition with the columns that its connector has lent it.
+pub(super) fn written_out(table: &DeclaredTable) -> CreateTable {
+    let mut definition = table.definition.clone();
+    if definition.columns.iter().any(|column| matches!(column.kind, ColumnKind::Physical(_))) {
+        return definition;
+    }
+    let lent = table.physical_schema.fields().iter().filter_map(|field| {
+        let data_type = FlinkType { kind: of_arrow(field.data_type())?, nullable: field.is_nullable() };
+        let name = Name { value: field.name().clone(), position: definition.name.position };
+        Some(ColumnDefinition { name, kind: ColumnKind::Physical(data_type), comment: None })
+    });
+    definition.columns = lent.chain(std::mem::take(&mut definition.columns)).collect();
+    definition
 }

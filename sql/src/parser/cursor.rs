@@ -1,15 +1,14 @@
 //! A place in one statement: sqlparser's parser with errors that know where.
 
-use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::data_type;
 use super::dialect::FlinkDialect;
-use super::tokens::{lower_first, position_of};
+use super::tokens::{StatementTokens, lower_first, position_of, text_of};
 use super::{subqueries, window};
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{Name, Position, Query, TableName};
+use crate::statement::{Expression, Name, Position, Query, TableHint, TableName};
 use crate::types::FlinkType;
 
 /// Levels that sqlparser may recurse; brackets nest less deep, but each of theirs may cost two.
@@ -21,14 +20,26 @@ const MAX_LIST: usize = 10_000;
 pub(super) struct Cursor<'d> {
     parser: Parser<'d>,
     end: Position,
+    hints: Vec<TableHint>,
 }
 
 impl<'d> Cursor<'d> {
     /// A cursor at the beginning of a statement.
-    pub(super) fn new(dialect: &'d FlinkDialect, tokens: Vec<TokenWithSpan>, end: Position) -> Self {
+    pub(super) fn new(dialect: &'d FlinkDialect, statement: StatementTokens) -> Self {
+        let StatementTokens { tokens, end, hints, .. } = statement;
         let parser =
             Parser::new(dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
-        Self { parser, end }
+        Self { parser, end, hints }
+    }
+
+    /// How many tokens have been read, for [`Cursor::text_since`].
+    pub(super) fn index(&self) -> usize {
+        self.parser.index()
+    }
+
+    /// What has been read since, as text.
+    pub(super) fn text_since(&self, index: usize) -> String {
+        text_of((index..self.parser.index()).map(|index| self.parser.token_at(index)), &self.hints)
     }
 
     /// The place of the next token, or the end of the statement.
@@ -55,6 +66,21 @@ impl<'d> Cursor<'d> {
     /// Whether this token comes next.
     pub(super) fn sees_token(&self, token: &Token) -> bool {
         self.parser.peek_token_ref().token == *token
+    }
+
+    /// The next token, without taking it.
+    pub(super) fn peek(&self) -> &Token {
+        &self.parser.peek_token_ref().token
+    }
+
+    /// The token so many further on.
+    pub(super) fn peek_nth(&self, index: usize) -> &Token {
+        &self.parser.peek_nth_token_ref(index).token
+    }
+
+    /// Whether a text in quotes comes next.
+    pub(super) fn sees_string(&self) -> bool {
+        matches!(self.peek(), Token::SingleQuotedString(_) | Token::UnicodeStringLiteral(_))
     }
 
     /// Whether this token comes so many tokens further on.
@@ -126,6 +152,11 @@ impl<'d> Cursor<'d> {
         Ok(name)
     }
 
+    /// The next token, whatever it is.
+    pub(super) fn next_token(&mut self) -> Token {
+        self.parser.next_token().token
+    }
+
     /// `[catalog.][database.]table`.
     pub(super) fn table_name(&mut self, what: &str) -> SqlResult<TableName> {
         let position = self.position();
@@ -183,10 +214,11 @@ impl<'d> Cursor<'d> {
     }
 
     /// An expression.
-    pub(super) fn expression(&mut self) -> SqlResult<Expr> {
-        let expression = self.run(Parser::parse_expr)?;
-        window::refuse_in_expression(&expression)?;
-        Ok(expression)
+    pub(super) fn expression(&mut self) -> SqlResult<Expression> {
+        let start = self.index();
+        let ast = self.run(Parser::parse_expr)?;
+        window::refuse_in_expression(&ast)?;
+        Ok(Expression { ast: Box::new(ast), text: self.text_since(start) })
     }
 
     /// A query, its window table functions taken out.
@@ -196,8 +228,9 @@ impl<'d> Cursor<'d> {
             return Err(self.unexpected("a query"));
         }
         subqueries::check(&self.tokens(), self.end)?;
+        let start = self.index();
         let ast = self.run(Parser::parse_query)?;
-        window::take_out(ast, position, placeholders)
+        window::take_out(ast, self.text_since(start), position, placeholders)
     }
 
     /// Whether a query begins here.
@@ -228,6 +261,9 @@ impl<'d> Cursor<'d> {
 pub(super) fn shown(token: &Token) -> String {
     match token {
         Token::EOF => "the end of the statement".to_owned(),
+        Token::Word(word) if word.value.contains(TableHint::MARK) => {
+            TableHint::split(&word.value).0.to_owned()
+        }
         Token::SingleQuotedString(text) if text.chars().count() > 40 => {
             format!("'{}…'", text.chars().take(40).collect::<String>())
         }
@@ -250,7 +286,17 @@ pub(super) fn sql_error(error: &ParserError, start: Position, end: Position) -> 
     let message = message
         .replacen("Expected: ", "expected ", 1)
         .replace(", found: EOF", ", found the end of the statement");
-    SqlError::syntax(position, lower_first(&message.replace(", found: ", ", found ")))
+    SqlError::syntax(position, lower_first(&without_marks(&message.replace(", found: ", ", found "))))
+}
+
+/// A message without the marks of hints.
+fn without_marks(message: &str) -> String {
+    let mut pieces = message.split(TableHint::MARK);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text.push_str(piece.trim_start_matches(|character: char| character.is_ascii_digit()));
+    }
+    text
 }
 
 /// Takes ` at Line: 3, Column: 12` off the end.

@@ -79,7 +79,7 @@ pub fn parse_text(text: &str) -> SqlResult<FlinkType> {
 }
 
 /// The type as sqlparser's tree carries it.
-pub(super) fn to_ast(kind: &TypeKind) -> ast::DataType {
+pub(crate) fn to_ast(kind: &TypeKind) -> ast::DataType {
     ast::DataType::Custom(ObjectName::from(vec![Ident::new(kind.to_string())]), Vec::new())
 }
 

@@ -1,39 +1,36 @@
-//! Which statement it is, and the small ones: INSERT, SET, RESET, EXPLAIN, DROP, statement sets.
+//! Which statement it is, and INSERT, EXPLAIN and statement sets.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_api::connector::nearest;
 
-use super::create;
 use super::cursor::Cursor;
 use super::dialect::FlinkDialect;
-use super::tokens::{StatementTokens, split};
+use super::tokens::split;
 use super::window::Placeholders;
+use super::{alter, create, show};
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{Drop, Explain, ExplainTarget, Insert, Position, Reset, Set, Statement};
+use crate::statement::{Explain, ExplainTarget, Insert, PartitionValue, Position, Statement, TableHint};
 
 /// What a statement may begin with.
-const VERBS: &[&str] =
-    &["CREATE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "RESET", "SELECT", "SET", "VALUES", "WITH"];
+const VERBS: &[&str] = &[
+    "ALTER", "CREATE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "RESET", "SELECT", "SET", "SHOW",
+    "USE", "VALUES", "WITH",
+];
 
 /// Flink's statements that aren't read yet, and what there is instead.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("ADD", "jars can't be loaded: connectors and functions are built in"),
-    ("ALTER", "drop the table and create it again"),
     ("ANALYZE", "there are no table statistics"),
     ("CALL", "there are no procedures"),
     ("COMPILE", "a job is planned from its text"),
     ("DELETE", "tables are written with INSERT INTO"),
-    ("DESC", "EXPLAIN shows a query's columns"),
-    ("DESCRIBE", "EXPLAIN shows a query's columns"),
     ("LOAD", "there are no modules"),
     ("MERGE", "tables are written with INSERT INTO"),
     ("REMOVE", "jars can't be loaded: connectors and functions are built in"),
-    ("SHOW", "a text's tables are those that it creates"),
     ("STOP", "use the command line or the REST API"),
     ("TRUNCATE", "tables are written with INSERT INTO"),
     ("UNLOAD", "there are no modules"),
     ("UPDATE", "tables are written with INSERT INTO"),
-    ("USE", "write the table's full name, catalog.database.table"),
 ];
 
 /// EXPLAIN's details.
@@ -48,15 +45,16 @@ struct OpenSet {
 }
 
 /// The statements of a text.
-pub(super) fn parse(text: &str) -> SqlResult<Vec<Statement>> {
+pub(super) fn parse(text: &str) -> SqlResult<(Vec<Statement>, Vec<String>)> {
     let mut placeholders = Placeholders::default();
     let mut statements = Vec::new();
     let mut open: Option<OpenSet> = None;
-    for tokens in split(text)? {
+    let (texts, warnings) = split(text)?;
+    for tokens in texts {
         let start = tokens.start;
         let dialect = FlinkDialect::for_tokens(tokens.tokens.len());
-        let StatementTokens { tokens, end, .. } = tokens;
-        let mut cursor = Cursor::new(&dialect, tokens, end);
+        placeholders.hints.open.clone_from(&tokens.hints);
+        let mut cursor = Cursor::new(&dialect, tokens);
         if open.is_none() {
             open = begin_set(&mut cursor, start)?;
             if open.is_some() && cursor.at_end() {
@@ -77,18 +75,19 @@ pub(super) fn parse(text: &str) -> SqlResult<Vec<Statement>> {
                 cursor.expect_end()?;
             }
         }
+        placeholders.hints.expect_taken()?;
     }
     match open {
         Some(set) => Err(SqlError::syntax(set.start, "this statement set has no END;")),
-        None => Ok(statements),
+        None => Ok((statements, warnings)),
     }
 }
 
 /// `EXECUTE STATEMENT SET BEGIN`, `BEGIN STATEMENT SET;`, `EXPLAIN … STATEMENT SET BEGIN`.
 fn begin_set(cursor: &mut Cursor<'_>, start: Position) -> SqlResult<Option<OpenSet>> {
     let open = |explain| Some(OpenSet { inserts: Vec::new(), start, explain });
-    if cursor.takes(&["EXECUTE"]) {
-        cursor.expect(&["STATEMENT", "SET"])?;
+    // EXECUTE in front of one statement changes nothing.
+    if cursor.takes(&["EXECUTE", "STATEMENT", "SET"]) {
         cursor.expect(&["BEGIN"])?;
         return Ok(open(None));
     }
@@ -134,11 +133,24 @@ fn statement(
     let verb = cursor.word().map(str::to_ascii_uppercase);
     let statement = match verb.as_deref() {
         Some("CREATE") => create::statement(cursor, placeholders)?,
+        Some("EXECUTE") => {
+            cursor.expect(&["EXECUTE"])?;
+            if cursor.sees(&["INSERT"]) {
+                Statement::Insert(Box::new(insert(cursor, placeholders)?))
+            } else if cursor.begins_query() {
+                Statement::Query(Box::new(cursor.query(placeholders)?))
+            } else {
+                return Err(cursor.unexpected("STATEMENT SET, INSERT INTO or a query"));
+            }
+        }
         Some("INSERT") => Statement::Insert(Box::new(insert(cursor, placeholders)?)),
-        Some("SET") => set(cursor)?,
-        Some("RESET") => reset(cursor)?,
+        Some("SET") => show::set(cursor)?,
+        Some("RESET") => show::reset(cursor)?,
         Some("EXPLAIN") => explain(cursor, placeholders)?,
-        Some("DROP") => drop_statement(cursor)?,
+        Some("ALTER") => alter::alter(cursor, placeholders)?,
+        Some("DROP") => alter::drop_statement(cursor)?,
+        Some("USE") => show::use_statement(cursor)?,
+        Some("SHOW" | "DESCRIBE" | "DESC") => show::inspect(cursor)?,
         _ if cursor.begins_query() => Statement::Query(Box::new(cursor.query(placeholders)?)),
         _ => return Err(unknown_verb(cursor, start)),
     };
@@ -164,45 +176,57 @@ pub(super) fn insert(cursor: &mut Cursor<'_>, placeholders: &mut Placeholders) -
     if cursor.sees(&["OVERWRITE"]) {
         return Err(SqlError::unsupported(
             cursor.position(),
-            "INSERT OVERWRITE is not supported yet; use INSERT INTO",
+            "INSERT OVERWRITE is not supported: no connector can replace what is there as one step; use INSERT INTO",
         ));
     }
     cursor.expect(&["INTO"])?;
     let _ = cursor.sees(&["TABLE"]) && cursor.takes(&["TABLE"]);
-    let table = cursor.table_name("the name of a table")?;
-    if cursor.sees(&["PARTITION"]) {
-        let message =
-            "INSERT INTO … PARTITION is not supported yet; select the partition's columns like others";
-        return Err(SqlError::unsupported(cursor.position(), message));
+    let mut table = cursor.table_name("the name of a table")?;
+    let mut options = Vec::new();
+    if let Some(last) = table.parts.last_mut()
+        && let Some(hint) = placeholders.hints.take(&last.value)
+    {
+        last.value = TableHint::split(&last.value).0.to_owned();
+        options = hint.options;
     }
+    let partition = if cursor.takes(&["PARTITION"]) {
+        cursor.list(partition_value)?.into_iter().flatten().collect()
+    } else {
+        Vec::new()
+    };
     let is_column_list = cursor.sees_token(&Token::LParen) && !cursor.begins_query();
     let columns = if is_column_list { cursor.names("the name of a column")? } else { Vec::new() };
     let query = cursor.query(placeholders)?;
     if cursor.sees(&["ON", "CONFLICT"]) {
         return Err(SqlError::unsupported(cursor.position(), "ON CONFLICT is not supported yet"));
     }
-    Ok(Insert { table, columns, query, position })
+    Ok(Insert { table, options, partition, columns, query, position })
 }
 
-/// `SET 'key' = 'value'`.
-fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
-    cursor.expect(&["SET"])?;
-    let position = cursor.position();
-    if cursor.at_end() {
-        return Err(SqlError::unsupported(position, "SET without a key, which lists them, is not supported"));
+/// `column = value`, or `column` alone, which says nothing: the query gives it its values as any other.
+fn partition_value(cursor: &mut Cursor<'_>) -> SqlResult<Option<PartitionValue>> {
+    let column = cursor.name("the name of a column")?;
+    if !cursor.takes_token(&Token::Eq) {
+        return Ok(None);
     }
-    let key = cursor.string("a key in quotes, as in SET 'parallelism.default' = '4'")?;
-    cursor.expect_token(&Token::Eq)?;
-    let value = cursor.string("a value in quotes, as in SET 'parallelism.default' = '4'")?;
-    Ok(Statement::Set(Set { key, value, position }))
-}
-
-/// `RESET ['key']`.
-fn reset(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let position = cursor.position();
-    cursor.expect(&["RESET"])?;
-    let key = if cursor.at_end() { None } else { Some(cursor.string("a key in quotes")?) };
-    Ok(Statement::Reset(Reset { key, position }))
+    for word in ["DATE", "TIMESTAMP", "TIME"] {
+        let _ = matches!(cursor.peek_nth(1), Token::SingleQuotedString(_)) && cursor.takes(&[word]);
+    }
+    let minus = if cursor.takes_token(&Token::Minus) { "-" } else { "" };
+    let value = match cursor.peek() {
+        Token::SingleQuotedString(text) | Token::UnicodeStringLiteral(text) if minus.is_empty() => {
+            Some(text.clone())
+        }
+        Token::Number(text, _) => Some(format!("{minus}{text}")),
+        Token::Word(_) if cursor.sees(&["NULL"]) => None,
+        Token::Word(word) if cursor.sees(&["TRUE"]) || cursor.sees(&["FALSE"]) => {
+            Some(word.value.to_lowercase())
+        }
+        _ => return Err(cursor.unexpected("a constant")),
+    };
+    cursor.next_token();
+    Ok(Some(PartitionValue { column, value, position }))
 }
 
 /// `PLAN FOR`, or details, or nothing.
@@ -232,24 +256,19 @@ fn explain(cursor: &mut Cursor<'_>, placeholders: &mut Placeholders) -> SqlResul
     let details = details(cursor)?;
     let target = if cursor.sees(&["INSERT"]) {
         ExplainTarget::Inserts(vec![insert(cursor, placeholders)?])
+    } else if cursor.sees(&["CREATE"]) {
+        let start = cursor.position();
+        match create::statement(cursor, placeholders)? {
+            Statement::CreateTableAs(table, query) => ExplainTarget::CreateTableAs(table, query),
+            _ => {
+                let message = "of CREATE statements only CREATE TABLE … AS SELECT has a plan";
+                return Err(SqlError::unsupported(start, message));
+            }
+        }
     } else if cursor.begins_query() {
         ExplainTarget::Query(cursor.query(placeholders)?)
     } else {
         return Err(cursor.unexpected("a query or INSERT INTO to explain"));
     };
     Ok(Statement::Explain(Box::new(Explain { target, details, position })))
-}
-
-/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`.
-fn drop_statement(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
-    let position = cursor.position();
-    cursor.expect(&["DROP"])?;
-    let _ = cursor.takes(&["TEMPORARY"]);
-    let is_view = cursor.takes(&["VIEW"]);
-    if !is_view && !cursor.takes(&["TABLE"]) {
-        return Err(cursor.unexpected("TABLE or VIEW"));
-    }
-    let if_exists = cursor.takes(&["IF", "EXISTS"]);
-    let name = cursor.table_name("the name of a table or view")?;
-    Ok(Statement::Drop(Drop { is_view, name, if_exists, position }))
 }

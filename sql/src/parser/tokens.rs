@@ -4,13 +4,16 @@
 //! deep, and no expression is a chain of more than [`MAX_CHAIN`] operators (each is a level of the tree). It knows of grammar
 //! the semicolon, and where a subquery begins.
 
+use std::fmt::Write;
+
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use weir_api::error::Code;
 
 use super::dialect::FlinkDialect;
+use super::hints::Hints;
 use crate::error::{SqlError, SqlResult};
-use crate::statement::Position;
+use crate::statement::{Position, TableHint};
 
 /// The most bytes of a text.
 pub const MAX_TEXT: usize = 4 << 20;
@@ -33,10 +36,12 @@ pub(super) struct StatementTokens {
     pub(super) start: Position,
     /// Behind the last token: where something is missing if it breaks off.
     pub(super) end: Position,
+    /// The hints of its tables.
+    pub(super) hints: Vec<TableHint>,
 }
 
-/// The statements of a text.
-pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
+/// The statements of a text, and what the user should hear about.
+pub(super) fn split(text: &str) -> SqlResult<(Vec<StatementTokens>, Vec<String>)> {
     if text.len() > MAX_TEXT {
         let message = format!("the text has {} bytes; at most {MAX_TEXT} can be read", text.len());
         return Err(SqlError::at(Code::InvalidArgument, Position::START, message));
@@ -48,44 +53,36 @@ pub(super) fn split(text: &str) -> SqlResult<Vec<StatementTokens>> {
     })?;
     let mut statements = Vec::new();
     let mut current = Vec::new();
+    let mut hints = Hints::default();
     for token in tokens {
         match &token.token {
-            Token::Whitespace(Whitespace::MultiLineComment(comment)) if is_hint(comment) => {
-                let position = position_of(token.span.start).unwrap_or(Position::START);
-                return Err(SqlError::unsupported(
-                    position,
-                    "hints (/*+ … */) are not supported yet; remove this one",
-                ));
+            Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
+                hints.comment(comment, token.span.start, &mut current)?;
             }
             Token::Whitespace(_) => {}
-            Token::SemiColon => finish(std::mem::take(&mut current), &mut statements)?,
-            _ => current.push(token),
+            Token::SemiColon => finish(std::mem::take(&mut current), &mut hints, &mut statements)?,
+            _ => {
+                check_token(&token)?;
+                current.push(token);
+            }
         }
     }
-    finish(current, &mut statements)?;
-    Ok(statements)
-}
-
-/// Whether a comment is a hint, `/*+ NAME(…) */`, and not just a comment that begins with a plus.
-fn is_hint(comment: &str) -> bool {
-    comment.strip_prefix('+').is_some_and(|rest| {
-        let name_end = rest
-            .trim_start()
-            .trim_start_matches(|character: char| character.is_alphanumeric() || character == '_');
-        rest.trim_start().len() > name_end.len() && name_end.trim_start().starts_with('(')
-    })
+    finish(current, &mut hints, &mut statements)?;
+    Ok((statements, hints.warnings))
 }
 
 /// Puts a statement behind the others, unless it is empty.
-fn finish(tokens: Vec<TokenWithSpan>, statements: &mut Vec<StatementTokens>) -> SqlResult<()> {
+fn finish(
+    tokens: Vec<TokenWithSpan>,
+    hints: &mut Hints,
+    statements: &mut Vec<StatementTokens>,
+) -> SqlResult<()> {
+    let hints = std::mem::take(&mut hints.open);
     let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Ok(()) };
     let start = position_of(first.span.start).unwrap_or(Position::START);
     let end = position_of(last.span.end).unwrap_or(start);
-    for token in &tokens {
-        check_token(token)?;
-    }
     check_nesting(&tokens)?;
-    statements.push(StatementTokens { tokens, start, end });
+    statements.push(StatementTokens { tokens, start, end, hints });
     Ok(())
 }
 
@@ -101,7 +98,10 @@ fn check_token(token: &TokenWithSpan) -> SqlResult<()> {
         Token::Word(word) if word.value.is_empty() => {
             Err(SqlError::syntax(position, "a name can't be empty"))
         }
-        Token::Word(word) if word.quote_style.is_some() && super::window::is_placeholder(&word.value) => {
+        Token::Word(word)
+            if word.quote_style.is_some()
+                && (super::window::is_placeholder(&word.value) || word.value.contains(TableHint::MARK)) =>
+        {
             Err(SqlError::syntax(position, format!("the name `{}` is reserved; choose another", word.value)))
         }
         _ => Ok(()),
@@ -214,4 +214,54 @@ pub(super) fn lower_first(text: &str) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// Tokens as text: what stood apart is one space apart.
+pub(super) fn text_of<'a>(tokens: impl Iterator<Item = &'a TokenWithSpan>, hints: &[TableHint]) -> String {
+    let mut text = String::new();
+    let mut end: Option<Location> = None;
+    for token in tokens {
+        if end.is_some_and(|end| end != token.span.start) {
+            text.push(' ');
+        }
+        end = Some(token.span.end);
+        match &token.token {
+            Token::Word(word) => {
+                let (name, _) = TableHint::split(&word.value);
+                match word.quote_style {
+                    Some(_) => text.push_str(&quoted(name)),
+                    None => text.push_str(name),
+                }
+                if let Some(hint) = hints.iter().find(|hint| hint.marked == word.value) {
+                    text.push_str(&hint_text(hint));
+                }
+            }
+            Token::SingleQuotedString(literal) | Token::UnicodeStringLiteral(literal) => {
+                text.push_str(&literal_text(literal));
+            }
+            other => {
+                let _ = write!(text, "{other}");
+            }
+        }
+    }
+    text
+}
+
+/// An identifier in back-quotes, those inside doubled.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A text in quotes, those inside doubled.
+pub(crate) fn literal_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn hint_text(hint: &TableHint) -> String {
+    let options: Vec<String> = hint
+        .options
+        .iter()
+        .map(|option| format!("{} = {}", literal_text(&option.key), literal_text(&option.value)))
+        .collect();
+    format!(" /*+ OPTIONS({}) */", options.join(", "))
 }

@@ -11,17 +11,21 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::dialect::TABLE_ARGUMENT;
+use super::hints::Hints;
 use super::interval::Interval;
+use crate::catalog::Moment;
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{Name, Position, Query, TableName, WindowCall, WindowInput, WindowKind};
+use crate::statement::{Name, Position, Query, TableHint, TableName, WindowCall, WindowInput, WindowKind};
 
 /// What separates a placeholder's function from its number.
 const PLACEHOLDER_MARK: char = '#';
 
-/// The numbers of placeholders, unique within a text.
+/// What stands in a tree for something else: the numbers of placeholders, unique within a text, and hints.
 #[derive(Debug, Default)]
 pub(super) struct Placeholders {
     used: usize,
+    /// The hints of the statement that is being read.
+    pub(super) hints: Hints,
 }
 
 impl Placeholders {
@@ -43,14 +47,15 @@ pub(super) fn is_placeholder(name: &str) -> bool {
 /// A query with its window table functions taken out.
 pub(super) fn take_out(
     mut ast: Box<AstQuery>,
+    text: String,
     position: Position,
     placeholders: &mut Placeholders,
 ) -> SqlResult<Query> {
-    let mut extraction = Extraction { placeholders, windows: Vec::new() };
+    let mut extraction = Extraction { placeholders, windows: Vec::new(), hints: Vec::new() };
     if let ControlFlow::Break(error) = VisitMut::visit(&mut ast, &mut extraction) {
         return Err((*error).or_at(position));
     }
-    let windows = extraction.windows;
+    let Extraction { windows, hints, .. } = extraction;
     if let ControlFlow::Break(error) = Visit::visit(&ast, &mut Refusal) {
         return Err(error.or_at(position));
     }
@@ -61,7 +66,7 @@ pub(super) fn take_out(
             return Err(error.or_at(position));
         }
     }
-    Ok(Query { ast, windows, position })
+    Ok(Query { ast, windows, hints, text, position, moment: Moment::default() })
 }
 
 /// Refuses window table functions where no FROM clause is near.
@@ -126,6 +131,21 @@ impl WindowFunction {
 struct Extraction<'p> {
     placeholders: &'p mut Placeholders,
     windows: Vec<WindowCall>,
+    hints: Vec<TableHint>,
+}
+
+impl Extraction<'_> {
+    /// Takes the hint of a table; the table is called by its name all the same.
+    fn take_hint(&mut self, name: &ObjectName, alias: &mut Option<TableAlias>) {
+        let Some(ident) = name.0.last().and_then(|part| part.as_ident()) else { return };
+        let Some(hint) = self.placeholders.hints.take(&ident.value) else { return };
+        let plain = TableHint::split(&ident.value).0.to_owned();
+        self.hints.push(hint);
+        if alias.is_none() {
+            let name = Ident { value: plain, quote_style: Some('`'), span: ident.span };
+            *alias = Some(TableAlias { explicit: false, name, columns: Vec::new(), at: None });
+        }
+    }
 }
 
 impl VisitorMut for Extraction<'_> {
@@ -135,6 +155,9 @@ impl VisitorMut for Extraction<'_> {
         if let Some(unnest) = unnest_of(factor) {
             *factor = unnest;
             return ControlFlow::Continue(());
+        }
+        if let TableFactor::Table { name, args: None, alias, .. } = factor {
+            self.take_hint(name, alias);
         }
         let call = match factor {
             TableFactor::Table { name, args: Some(arguments), alias, .. } => WindowFunction::of(name)
@@ -155,6 +178,11 @@ impl VisitorMut for Extraction<'_> {
         let placeholder = self.placeholders.next(function);
         match window_call(function, arguments, position, placeholder.clone()) {
             Ok(window) => {
+                if let WindowInput::Table(table) = &window.input
+                    && let Some(last) = table.parts.last()
+                {
+                    self.hints.extend(self.placeholders.hints.take(&last.value));
+                }
                 self.windows.push(window);
                 *factor = placeholder_factor(placeholder, &name, alias);
                 ControlFlow::Continue(())

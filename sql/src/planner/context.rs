@@ -27,9 +27,9 @@ use super::normalise::normalise;
 use super::refuse::refuse_unsupported;
 use super::relation::WindowFunctions;
 use super::table::{BoundTable, CatalogSource};
-use crate::catalog::{ObjectPath, Relation, Session, View};
+use crate::catalog::{DeclaredTable, Moment, ObjectPath, Relation, Session, View};
 use crate::error::{SqlError, SqlResult};
-use crate::statement::{Position, Query};
+use crate::statement::{Position, Query, TableHint};
 
 /// How deep views may read views.
 const MAX_VIEW_DEPTH: usize = 100;
@@ -40,7 +40,8 @@ pub(super) struct Planning<'a> {
     pub session: &'a Session,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
     options: Arc<ConfigOptions>,
-    tables: RefCell<HashMap<ObjectPath, Arc<BoundTable>>>,
+    /// By path and variant.
+    tables: RefCell<HashMap<(ObjectPath, String), Arc<BoundTable>>>,
 }
 
 impl<'a> Planning<'a> {
@@ -82,13 +83,15 @@ impl<'a> Planning<'a> {
             .map_err(|error| planning_error(&error, query.position))
     }
 
-    fn view(&self, view: &View, depth: usize) -> SqlResult<LogicalPlan> {
+    /// A view's plan, with the declarations of `moment`.
+    fn view(&self, view: &View, moment: &Moment, depth: usize) -> SqlResult<LogicalPlan> {
         if depth >= MAX_VIEW_DEPTH {
             let message = format!("view {} reads views more than {MAX_VIEW_DEPTH} deep", view.path);
             return Err(SqlError::at(Code::InvalidArgument, view.position, message));
         }
+        let query = Query { moment: moment.with_names_of(&view.query.moment), ..view.query.clone() };
         let plan = self
-            .resolve_at_depth(&view.query, depth + 1)
+            .resolve_at_depth(&query, depth + 1)
             .map_err(|error| error.context(format!("view {}", view.path.object)))?;
         if view.columns.is_empty() {
             return Ok(plan);
@@ -115,14 +118,17 @@ impl<'a> Planning<'a> {
             .map_err(|error| planning_error(&error, view.position))
     }
 
-    fn table(&self, path: &ObjectPath, relation: &crate::catalog::Table) -> SqlResult<Arc<BoundTable>> {
-        if let Some(bound) = self.tables.borrow().get(path) {
+    fn table(&self, relation: &DeclaredTable) -> SqlResult<Arc<BoundTable>> {
+        let key = (relation.path.clone(), relation.variant.clone());
+        if let Some(bound) = self.tables.borrow().get(&key) {
             return Ok(bound.clone());
         }
         let source = self.session.registry().source(&relation.spec)?;
         let nothing = QueryContext::without_query(self);
-        let bound = Arc::new(BoundTable::bind(relation, source, &nothing)?);
-        self.tables.borrow_mut().insert(path.clone(), bound.clone());
+        let mut bound = BoundTable::bind(relation, source, &nothing)?;
+        bound.variant.clone_from(&relation.variant);
+        let bound = Arc::new(bound);
+        self.tables.borrow_mut().insert(key, bound.clone());
         Ok(bound)
     }
 }
@@ -132,20 +138,24 @@ pub(super) struct QueryContext<'a> {
     planning: &'a Planning<'a>,
     expression_planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    moment: Moment,
+    hints: Vec<TableHint>,
     depth: usize,
 }
 
 impl<'a> QueryContext<'a> {
     fn new(planning: &'a Planning<'a>, query: &Query, depth: usize) -> Self {
         let windows = Arc::new(WindowFunctions::new(&query.windows));
-        Self { relation_planners: vec![windows], depth, ..Self::without_query(planning) }
+        let (moment, hints) = (query.moment.clone(), query.hints.clone());
+        Self { relation_planners: vec![windows], moment, hints, depth, ..Self::without_query(planning) }
     }
 
     /// For expressions that stand alone.
-    fn without_query(planning: &'a Planning<'a>) -> Self {
+    pub(super) fn without_query(planning: &'a Planning<'a>) -> Self {
         let expression_planners: Vec<Arc<dyn ExprPlanner>> =
             vec![Arc::new(FlinkExprPlanner), Arc::new(CountStar)];
-        Self { planning, expression_planners, relation_planners: vec![], depth: 0 }
+        let (moment, hints) = (Moment::default(), Vec::new());
+        Self { planning, expression_planners, relation_planners: vec![], moment, hints, depth: 0 }
     }
 }
 
@@ -156,18 +166,33 @@ impl ContextProvider for QueryContext<'_> {
             TableReference::Partial { schema, table } => vec![schema, table],
             TableReference::Full { catalog, schema, table } => vec![catalog, schema, table],
         };
-        let path = crate::catalog::session::path_of_parts(&parts)
+        let marked = name.table();
+        let plain: Vec<&str> = parts.iter().map(|part| TableHint::split(part).0).collect();
+        let path = self
+            .moment
+            .path(&plain)
             .ok_or_else(|| plan_datafusion_err!("the name of a table has at most three parts"))?;
-        match self.planning.session.find(&parts) {
-            Some(Relation::Table(table)) => {
-                let bound = self.planning.table(&path, table).map_err(placed)?;
+        let hint = self.hints.iter().find(|hint| hint.marked == marked);
+        match (self.planning.session.at(&path, &self.moment), hint) {
+            (Some(Relation::Table(table)), None) => {
+                let bound = self.planning.table(table).map_err(placed)?;
                 Ok(Arc::new(CatalogSource(bound)))
             }
-            Some(Relation::View(view)) => {
-                let plan = self.planning.view(view, self.depth).map_err(placed)?;
+            (Some(Relation::Table(table)), Some(hint)) => {
+                let table = self.planning.session.with_options(table, &hint.options).map_err(placed)?;
+                let bound = self.planning.table(&table).map_err(placed)?;
+                Ok(Arc::new(CatalogSource(bound)))
+            }
+            (Some(Relation::View(view)), Some(hint)) => {
+                let message =
+                    format!("{} is a view: the hint OPTIONS changes the options of a table", view.path);
+                Err(placed(SqlError::at(Code::InvalidArgument, hint.position, message)))
+            }
+            (Some(Relation::View(view)), None) => {
+                let plan = self.planning.view(view, &self.moment, self.depth).map_err(placed)?;
                 Ok(Arc::new(ViewSource { schema: plan.schema().inner().clone(), plan }))
             }
-            None => {
+            (None, _) => {
                 let unknown = self.planning.session.unknown(&path, Position::START);
                 // Without a place: the planner knows where the name stands.
                 Err(placed(SqlError::new(unknown.code(), unknown.message())))

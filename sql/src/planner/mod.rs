@@ -12,6 +12,7 @@ mod common;
 mod config;
 mod context;
 mod decimal;
+mod describe;
 mod errors;
 mod expressions;
 mod functions;
@@ -24,6 +25,7 @@ mod names;
 mod normalise;
 mod operators;
 mod optimizer;
+mod partition;
 mod paths;
 mod predicates;
 mod print;
@@ -57,6 +59,8 @@ use weir_api::error::{Code, Error};
 use weir_api::graph::JobGraph;
 use weir_api::id::OperatorUid;
 
+pub(crate) use self::describe::{built_in_names, check_function, is_built_in, query_columns, table_columns};
+
 use self::config::PlannerConfig;
 use self::context::Planning;
 use self::errors::planning_error;
@@ -65,7 +69,7 @@ use self::operators::operators_of;
 use self::refuse::place_of_grouping;
 use self::stream::{Kind, NodeId, Scan, StreamPlan};
 use self::uid::uids_of;
-use crate::catalog::Session;
+use crate::catalog::{Session, Table};
 use crate::error::SqlResult;
 use crate::statement::{Insert, Query};
 
@@ -176,7 +180,14 @@ fn plan_insert(
     stream: &mut StreamPlan,
     insert: &Insert,
 ) -> SqlResult<(Option<String>, LogicalPlan, NodeId)> {
-    let table = planning.session.resolve_sink(&insert.table)?;
+    let declared = planning.session.resolve_sink(&insert.table, &insert.query.moment)?;
+    let hinted;
+    let table: &Table = if insert.options.is_empty() {
+        declared
+    } else {
+        hinted = planning.session.with_options(declared, &insert.options)?;
+        &hinted
+    };
     let as_sink = table.sink().map_err(|error| error.or_at(insert.table.position))?;
     // The connector says whether it can be written to at all.
     planning

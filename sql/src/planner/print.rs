@@ -36,6 +36,8 @@ pub(super) fn lower_print(
     let name = Name { value: PRINT.to_owned(), position: query.position };
     let insert = Insert {
         table: TableName { parts: vec![name], position: query.position },
+        options: Vec::new(),
+        partition: Vec::new(),
         columns: Vec::new(),
         query: query.clone(),
         position: query.position,

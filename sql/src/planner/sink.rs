@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Cast, Expr};
 use weir_api::error::Code;
 
 use super::errors::nearest_column;
+use super::partition::fixed_values;
 use super::refuse::place_of_output;
 use super::rows::cast_row;
 use super::stream::{Item, Kind, NodeId, Sink, StreamPlan, column_named, internal};
@@ -28,7 +29,9 @@ pub(super) fn lower_sink(
     sink: &SinkTable,
     query: NodeId,
 ) -> SqlResult<NodeId> {
-    let targets = targets(insert, table, sink)?;
+    let fixed = fixed_values(insert, table, sink)?;
+    let mut targets = targets(insert, table, sink)?;
+    targets.retain(|target| !fixed.iter().any(|(index, _)| index == target));
     let schema = plan.node(query)?.schema.clone();
     if schema.fields().len() != targets.len() {
         return Err(SqlError::at(
@@ -41,6 +44,7 @@ pub(super) fn lower_sink(
     let (metadata, physical): (Vec<_>, Vec<_>) =
         sink.columns.iter().enumerate().partition(|(_, column)| column.is_metadata);
     for (index, SinkColumn { declared, stored, .. }) in physical.into_iter().chain(metadata) {
+        let constant = fixed.iter().find(|(known, _)| *known == index);
         let expression = match targets.iter().position(|target| *target == index) {
             Some(column) => {
                 let field = schema.field(column);
@@ -49,6 +53,7 @@ pub(super) fn lower_sink(
                     SqlError::at(Code::SqlType, place, mismatch(table, field, declared, column))
                 })?
             }
+            None if let Some((_, value)) = constant => Expr::Literal(value.clone(), None),
             None if !declared.is_nullable() => {
                 let message = format!(
                     "INSERT INTO {}: the column '{}' is NOT NULL, so the statement must give it a value",

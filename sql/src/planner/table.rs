@@ -31,6 +31,8 @@ pub(super) struct BoundTable {
     pub name: String,
     /// The last part of the name.
     pub short_name: String,
+    /// What tells it from other tables of its name in the text, see [`crate::catalog::DeclaredTable::variant`].
+    pub variant: String,
     /// What the connector is told.
     pub spec: TableSpec,
     /// What the connector can read: physical columns, then metadata columns in the connector's types.
@@ -65,45 +67,13 @@ pub(super) struct BoundWatermark {
 impl BoundTable {
     /// Types the table's expressions.
     pub fn bind(table: &Table, source: Arc<dyn Source>, context: &QueryContext<'_>) -> SqlResult<Self> {
-        let read = table.read_schema();
-        let stored = Scope::new(read.clone())?;
-        let given = given_columns(table, &stored)?;
-        let scope = Scope::new(Arc::new(Schema::new(
-            given.iter().map(|(field, _)| field.clone()).collect::<Vec<Field>>(),
-        )))?;
-        let metadata: Vec<BoundColumn> = given
-            .iter()
-            .map(|(field, value)| BoundColumn { name: field.name().clone(), value: value.clone() })
-            .collect();
-        let mut given = given.into_iter();
-        let mut columns = Vec::with_capacity(table.columns.len());
-        let mut fields = Vec::with_capacity(table.columns.len());
-        for column in &table.columns {
-            let (field, value) = match &column.source {
-                ColumnSource::Computed(expression) => {
-                    let value = scope.expression(expression, context, column.position)?;
-                    let (data_type, nullable) = scope.type_of(&value, column.position)?;
-                    let value =
-                        inline(value, &metadata).map_err(|error| planning_error(&error, column.position))?;
-                    (Field::new(&column.name, data_type, nullable), value)
-                }
-                ColumnSource::Physical(_) | ColumnSource::Metadata { .. } => {
-                    given.next().ok_or_else(|| {
-                        let message = format!("column {} has no field", column.name);
-                        SqlError::at(Code::Internal, column.position, message)
-                    })?
-                }
-            };
-            fields.push(field);
-            columns.push(BoundColumn { name: column.name.clone(), value });
-        }
-        let schema = Arc::new(Schema::new(fields));
-        let watermark = bind_watermark(table, &schema, &columns, context)?;
+        let BoundColumns { columns, schema, watermark } = bind_columns(table, context)?;
         Ok(Self {
             name: table.path.to_string(),
             short_name: table.path.object.clone(),
+            variant: String::new(),
             spec: table.spec.clone(),
-            physical: read,
+            physical: table.read_schema(),
             columns,
             watermark,
             side_tables: SideTables::read(&table.path, &table.spec.options, &table.option_positions)?,
@@ -145,6 +115,66 @@ impl BoundTable {
     pub fn inline(&self, expression: Expr) -> DataFusionResult<Expr> {
         inline(expression, &self.columns)
     }
+}
+
+/// What the expressions of a table's columns mean, whoever reads it.
+struct BoundColumns {
+    columns: Vec<BoundColumn>,
+    schema: SchemaRef,
+    watermark: Option<BoundWatermark>,
+}
+
+fn bind_columns(table: &Table, context: &QueryContext<'_>) -> SqlResult<BoundColumns> {
+    let stored = Scope::new(table.read_schema())?;
+    let given = given_columns(table, &stored)?;
+    let scope = Scope::new(Arc::new(Schema::new(
+        given.iter().map(|(field, _)| field.clone()).collect::<Vec<Field>>(),
+    )))?;
+    let metadata: Vec<BoundColumn> = given
+        .iter()
+        .map(|(field, value)| BoundColumn { name: field.name().clone(), value: value.clone() })
+        .collect();
+    let mut given = given.into_iter();
+    let mut columns = Vec::with_capacity(table.columns.len());
+    let mut fields = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        let (field, value) = match &column.source {
+            ColumnSource::Computed(expression) => {
+                let value = scope.expression(expression, context, column.position)?;
+                let (data_type, nullable) = scope.type_of(&value, column.position)?;
+                let value =
+                    inline(value, &metadata).map_err(|error| planning_error(&error, column.position))?;
+                (Field::new(&column.name, data_type, nullable), value)
+            }
+            ColumnSource::Physical(_) | ColumnSource::Metadata { .. } => given.next().ok_or_else(|| {
+                let message = format!("column {} has no field", column.name);
+                SqlError::at(Code::Internal, column.position, message)
+            })?,
+        };
+        fields.push(field);
+        columns.push(BoundColumn { name: column.name.clone(), value });
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let watermark = bind_watermark(table, &schema, &columns, context)?;
+    Ok(BoundColumns { columns, schema, watermark })
+}
+
+/// The columns of a table as queries see them.
+pub(super) fn schema_of(table: &Table, context: &QueryContext<'_>) -> SqlResult<SchemaRef> {
+    Ok(bind_columns(table, context)?.schema)
+}
+
+/// The type of an expression over columns of a schema.
+pub(super) fn type_of(
+    expression: &ast::Expr,
+    schema: SchemaRef,
+    context: &QueryContext<'_>,
+    position: Position,
+) -> SqlResult<Expr> {
+    let scope = Scope::new(schema)?;
+    let typed = scope.expression(expression, context, position)?;
+    scope.type_of(&typed, position)?;
+    Ok(typed)
 }
 
 /// The columns that the connector fills, in their order, in the declared types: each with its value over what is read.

@@ -98,7 +98,8 @@ fn meaning_of(node: &Node) -> String {
             let watermark = scan.watermark.as_ref().map(ToString::to_string).unwrap_or_default();
             let fields: Vec<String> =
                 scan.fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
-            write!(text, "source {} {fields:?} {filters:?} {watermark}", scan.table.name)
+            let variant = &scan.table.variant;
+            write!(text, "source {}{variant} {fields:?} {filters:?} {watermark}", scan.table.name)
         }
         Kind::Calc(calc) => {
             let predicate = calc.predicate.as_ref().map(ToString::to_string).unwrap_or_default();

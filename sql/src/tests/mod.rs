@@ -4,3 +4,4 @@ mod connectors;
 mod damage;
 mod request;
 mod session;
+mod statements;

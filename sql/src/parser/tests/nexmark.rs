@@ -134,7 +134,7 @@ fn the_tables_and_views_read() {
     );
     let watermark = table.watermark.as_ref().unwrap();
     assert_eq!(watermark.column.value, "dateTime");
-    assert_eq!(watermark.expression.to_string(), "dateTime - INTERVAL '4000 milliseconds'");
+    assert_eq!(watermark.expression.to_string(), "dateTime - INTERVAL '4' SECOND");
     assert_eq!(table.options.len(), 7);
     assert_eq!((table.options[3].key.as_str(), table.options[3].value.as_str()), ("events.num", "100"));
     assert_eq!(person.name.to_string(), "person");

@@ -1,7 +1,7 @@
 //! Statements, each in its forms.
 
 use super::{all, one};
-use crate::statement::{ColumnKind, ExplainTarget, Statement};
+use crate::statement::{ColumnKind, DropTarget, ExplainTarget, Statement};
 
 #[test]
 fn create_table_in_full() {
@@ -28,7 +28,7 @@ fn create_table_in_full() {
     let texts = |names: &[crate::statement::Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts(&table.primary_key), ["id", "ts"]);
     assert_eq!(texts(&table.partitioned_by), ["amount", "ts"]);
-    assert_eq!(table.watermark.as_ref().unwrap().expression.to_string(), "ts - INTERVAL '5000 milliseconds'");
+    assert_eq!(table.watermark.as_ref().unwrap().expression.to_string(), "ts - INTERVAL '5' SECOND");
     let options: Vec<_> =
         table.options.iter().map(|option| (option.key.as_str(), option.value.as_str())).collect();
     assert_eq!(options, [("connector", "filesystem"), ("path", "/tmp/it's")]);
@@ -99,9 +99,9 @@ fn create_view_and_drop() {
     };
     assert!(!view.temporary && view.columns.is_empty());
     let Statement::Drop(drop) = one("DROP TABLE IF EXISTS a.b") else { panic!() };
-    assert!(!drop.is_view && drop.if_exists && drop.name.to_string() == "a.b");
+    assert!(drop.target == DropTarget::Table && drop.if_exists && drop.name.to_string() == "a.b");
     let Statement::Drop(drop) = one("DROP TEMPORARY VIEW v") else { panic!() };
-    assert!(drop.is_view && !drop.if_exists);
+    assert!(drop.target == DropTarget::View && drop.temporary && !drop.if_exists);
 }
 
 #[test]

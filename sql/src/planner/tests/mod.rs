@@ -60,7 +60,7 @@ fn explain(text: &str) -> String {
     let mut go = || -> SqlResult<()> {
         for statement in parse(text)? {
             if let Some(Deferred::Explain(explain)) = session.execute(statement)? {
-                shown = crate::explain::explain(&explain, &session, &base)?;
+                shown = crate::explain::explain(&explain, &session, &base)?.text;
             }
         }
         Ok(())
