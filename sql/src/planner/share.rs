@@ -58,7 +58,8 @@ pub(super) fn share_scans(plan: &StreamPlan) -> Result<StreamPlan> {
 
 /// Whether both read the same table, with the same options.
 fn is_same(a: &Scan, b: &Scan) -> bool {
-    Arc::ptr_eq(&a.table, &b.table) || (a.table.name == b.table.name && a.table.spec == b.table.spec)
+    let (a, b) = (&a.table, &b.table);
+    Arc::ptr_eq(a, b) || (a.name == b.name && a.variant == b.variant && a.spec == b.spec)
 }
 
 /// The scan of all readers of its table: with the filters that they have in common.
