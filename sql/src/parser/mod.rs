@@ -19,7 +19,7 @@ mod tokens;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use data_type::{from_ast as type_from_ast, parse_text as parse_type};
 pub use interval::Interval;

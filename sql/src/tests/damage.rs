@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use weir_api::error::Code;
 
-use super::connectors::registry;
+use super::connectors::{registry, registry_with_print};
+use crate::parser::tests::mutations::{Numbers, damaged};
 use crate::{PlanRequest, plan};
 
 const TABLES: &str = "CREATE TABLE e (id BIGINT, price DOUBLE, name STRING, d DECIMAL(10, 2), arr ARRAY<INT>, r ROW<x INT, y STRING>,
@@ -159,4 +160,46 @@ proptest! {
             prop_assert!(message.starts_with("line ") && message.contains('^'), "no place: {}\nin: {}", message, text);
         }
     }
+}
+
+/// Whole texts, which run, answer or declare.
+const TEXTS: &[&str] = &[
+    "CREATE TABLE l (n AS id + 1) WITH ('path' = 'y') LIKE o (EXCLUDING CONSTRAINTS); ALTER TABLE l ADD (m INT FIRST); ALTER TABLE l RENAME n TO k; DESCRIBE l; SHOW CREATE TABLE l; INSERT INTO l SELECT 1, id, price FROM e; DROP TABLE l",
+    "CREATE TABLE t (price, id) WITH ('connector' = 'files', 'path' = 't') AS SELECT id, price FROM e WHERE id > 1; SHOW COLUMNS FROM t; SELECT * FROM t",
+    "CREATE FUNCTION f(x BIGINT, y ROW<a INT>) RETURNS STRING RETURN CAST(x + y.a AS STRING) || 'x'; CREATE VIEW v AS SELECT f(id, ROW(1)) AS s FROM e; ALTER VIEW v RENAME TO w; DESCRIBE w; SHOW FUNCTIONS LIKE 'f%'; INSERT INTO o (id) SELECT CHAR_LENGTH(s) FROM w",
+    "CREATE DATABASE d; USE d; CREATE TEMPORARY TABLE o LIKE default_database.o; SHOW TABLES; SELECT id FROM o /*+ OPTIONS('path' = 'z') */ AS p WHERE p.price > 1; DROP TEMPORARY TABLE o; USE default_catalog.default_database; DROP DATABASE d CASCADE; SHOW DATABASES",
+    "CREATE TABLE p (id BIGINT, n INT) PARTITIONED BY (n) WITH ('connector' = 'files', 'path' = 'p'); INSERT INTO p /*+ OPTIONS('path' = 'q') */ PARTITION (n = 7) (id) SELECT COUNT(*) FROM TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_start, window_end; SET; EXPLAIN JSON_EXECUTION_PLAN SELECT id, SUM(n) FROM p GROUP BY id",
+];
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a text takes is what is tested")]
+fn damaged_texts_are_planned_or_refused_in_time() {
+    let count = std::env::var("WEIR_SQL_PLANS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
+    let texts: Vec<String> = TEXTS.iter().map(|text| format!("{TABLES}{text}")).collect();
+    let seeds: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let registry = registry_with_print();
+    let planned = |sql: &str| {
+        plan(PlanRequest { sql, name: None, parallelism: None, config: BTreeMap::new(), registry: &registry })
+    };
+    for seed in &seeds {
+        planned(seed).unwrap_or_else(|error| panic!("{error}\n{seed}"));
+    }
+    let mut numbers = Numbers::new(0x2545_F491_4F6C_DD1D);
+    let (mut whole, mut slowest) = (0_u32, std::time::Duration::ZERO);
+    for _ in 0..count {
+        let text = damaged(&seeds, &mut numbers);
+        let begun = std::time::Instant::now();
+        match planned(&text) {
+            Ok(_) => whole += 1,
+            Err(error) => {
+                assert!(error.code() != Code::Internal, "{}\nin: {text}", error.chain());
+                let message = error.message();
+                let has_place = message.starts_with("line ") || error.code() == Code::InvalidConfiguration;
+                assert!(has_place, "no place: {message}\nin: {text}");
+            }
+        }
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!("{count} texts, {whole} of them planned, the slowest took {slowest:?}");
+    assert!(slowest.as_secs() < 2, "a text took {slowest:?}");
 }

@@ -3,7 +3,7 @@
 mod errors;
 mod limits;
 mod literals;
-mod mutations;
+pub(crate) mod mutations;
 mod nexmark;
 mod statements;
 mod types;

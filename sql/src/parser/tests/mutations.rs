@@ -18,6 +18,13 @@ const SEEDS: &[&str] = &[
     "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT -1 % 2 || 'x'; INSERT INTO b (SELECT ARRAY[1, 2][1], MAP['a', 1]); END;",
     "SET 'parallelism.default' = '4'; RESET 'a'; EXPLAIN CHANGELOG_MODE SELECT EXTRACT(HOUR FROM ts), FLOOR(ts TO DAY), TRIM(BOTH 'x' FROM y), POSITION('a' IN b) FROM t -- comment\n;",
     "SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) FROM t FOR SYSTEM_TIME AS OF p AS x, LATERAL TABLE(f(y)) AS z(a) LEFT JOIN UNNEST(arr) ON TRUE GROUP BY GROUPING SETS ((a), ()) HAVING COUNT(*) > 1 ORDER BY a LIMIT 10",
+    "CREATE CATALOG IF NOT EXISTS c WITH ('type' = 'generic_in_memory'); CREATE DATABASE c.d COMMENT 'x'; USE CATALOG c; USE c.d; DROP DATABASE IF EXISTS d CASCADE;",
+    "CREATE TABLE l (n AS a + 1, WATERMARK FOR ts AS ts) COMMENT 'c' WITH ('path' = 'x') LIKE c.d.b (INCLUDING ALL, OVERWRITING OPTIONS EXCLUDING WATERMARKS); CREATE TABLE t (b, a) WITH ('connector' = 'x') AS SELECT a, b FROM u;",
+    "ALTER TABLE IF EXISTS t ADD (d INT COMMENT 'x' FIRST, e AS f(`d d`) AFTER a, PRIMARY KEY (d) NOT ENFORCED, WATERMARK FOR ts AS ts - INTERVAL '1' DAY); ALTER TABLE t MODIFY b ROW<x INT>; ALTER TABLE t DROP (a, b); ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME TO u; ALTER TABLE t SET ('a' = 'b'); ALTER TABLE t RESET ('a'); ALTER VIEW v AS SELECT 1;",
+    "CREATE TEMPORARY SYSTEM FUNCTION IF NOT EXISTS f(x ROW<a INT>, y DECIMAL(10, 2)) RETURNS STRING LANGUAGE SQL RETURN CASE WHEN x.a > y THEN g(x.a) ELSE 'it''s' END; DROP TEMPORARY SYSTEM FUNCTION IF EXISTS f;",
+    "SHOW TABLES FROM c.d NOT LIKE 'a%_'; SHOW CREATE TABLE `t u`; SHOW USER FUNCTIONS IN d ILIKE 'x'; SHOW COLUMNS FROM t; SHOW CURRENT DATABASE; DESCRIBE EXTENDED a.b; DESC FUNCTION f; SET; SET table.exec.x = 5 s; RESET a.b",
+    "INSERT INTO t /*+ OPTIONS('a' = 'b', 'c' = 'd') */ PARTITION (p = 'x', q = -7, r) (a, b) SELECT /*+ BROADCAST(t, u) */ t.a, u.b FROM c.d.t /*+ OPTIONS('k'='v') */ AS t, TUMBLE(TABLE u /*+ OPTIONS('k'='v') */, DESCRIPTOR(ts), INTERVAL '1' DAY) /*+ not one */",
+    "EXPLAIN JSON_EXECUTION_PLAN, PLAN_ADVICE CREATE TABLE t WITH ('a' = 'b') AS SELECT f(a) FROM u; EXECUTE INSERT INTO t VALUES (1), (2);",
 ];
 
 /// What is put in or instead.
@@ -94,6 +101,17 @@ const SCRAPS: &[&str] = &[
     "TIMESTAMP",
     "EXPLAIN",
     "STATEMENT SET",
+    "/*+ OPTIONS('a'='b') */",
+    "/*+ OPTIONS(",
+    "LIKE",
+    "PARTITION (",
+    "RETURN",
+    "RETURNS",
+    "FUNCTION",
+    "ALTER TABLE t",
+    "SHOW",
+    "USE",
+    "\u{1}",
 ];
 
 #[derive(Clone, Debug)]
@@ -192,4 +210,75 @@ proptest! {
         let outcome = check(&text);
         prop_assert!(outcome.is_ok(), "{:?}\nin: {}", outcome, text);
     }
+}
+
+/// How many texts the long loop damages: `WEIR_SQL_MUTATIONS`, or few enough for every run of the tests.
+fn count_of_mutations() -> u64 {
+    std::env::var("WEIR_SQL_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
+}
+
+/// Numbers that are the same in every run (Marsaglia's xorshift).
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+/// A text with up to four damages; pieces of `seeds` and [`SCRAPS`] go in.
+pub(crate) fn damaged(seeds: &[&str], numbers: &mut Numbers) -> String {
+    let mut characters: Vec<char> = seeds[numbers.below(seeds.len())].chars().collect();
+    for _ in 0..=numbers.below(4) {
+        let (at, length) = (numbers.below(1_000), 1 + numbers.below(30));
+        let damage = match numbers.below(17) {
+            0 => Damage::Cut(at),
+            1..=3 => Damage::Remove(at, length),
+            4..=9 => Damage::Insert(at, SCRAPS[numbers.below(SCRAPS.len())]),
+            10 | 11 => Damage::Replace(at, char::from_u32(numbers.below(0x3000) as u32).unwrap_or('?')),
+            12 | 13 => Damage::Repeat(at, length),
+            14 | 15 => Damage::Swap(at, numbers.below(1_000)),
+            _ => {
+                let other: Vec<char> = seeds[numbers.below(seeds.len())].chars().collect();
+                let from = numbers.below(other.len());
+                let to = (from + 3 * length).min(other.len());
+                let place = at % characters.len().max(1);
+                characters.splice(place..place, other[from..to].iter().copied());
+                continue;
+            }
+        };
+        apply(&mut characters, &damage);
+    }
+    characters.into_iter().collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a text takes is what is tested")]
+fn many_damaged_statements_are_read_or_refused_in_time() {
+    let outcome = with_deep_stack(|| {
+        let mut numbers = Numbers::new(0x9E37_79B9_7F4A_7C15);
+        let (mut read, mut slowest) = (0_u64, std::time::Duration::ZERO);
+        let count = count_of_mutations();
+        for number in 0..count {
+            let text = damaged(SEEDS, &mut numbers);
+            let begun = std::time::Instant::now();
+            match std::panic::catch_unwind(|| check(&text)) {
+                Ok(Ok(is_read)) => read += u64::from(is_read),
+                Ok(Err(wrong)) => return Err(format!("number {number}: {wrong}\nin: {text}")),
+                Err(_) => return Err(format!("number {number} panics\nin: {text}")),
+            }
+            slowest = slowest.max(begun.elapsed());
+        }
+        println!("{count} texts, {read} of them read, the slowest took {slowest:?}");
+        if slowest.as_secs() < 2 { Ok(()) } else { Err(format!("a text took {slowest:?}")) }
+    });
+    assert_eq!(outcome.map_err(|error| error.to_string()), Ok(Ok(())));
 }
