@@ -95,6 +95,7 @@ impl BoundTable {
         };
         Self {
             name: spec.name.clone(),
+            variant: String::new(),
             short_name,
             spec,
             physical: columns.clone(),
