@@ -390,7 +390,7 @@ fn hints_lay_options_over_a_tables_own() {
     );
     for (text, reason) in [
         ("SELECT id FROM o /*+ OPTIONS(path = 1) */", "keys and values in quotes"),
-        ("SELECT /*+ OPTIONS('a' = 'b') */ id FROM o", "expected"),
+        ("SELECT /*+ OPTIONS('a' = 'b') */ id FROM o", "belongs right behind the name of a table"),
         (
             "SELECT id FROM (SELECT id FROM o) /*+ OPTIONS('a' = 'b') */",
             "belongs right behind the name of a table",
