@@ -31,6 +31,7 @@ mod predicates;
 mod print;
 mod prune;
 mod pull_up;
+mod ranges;
 mod refuse;
 mod relation;
 mod rows;

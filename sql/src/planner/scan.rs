@@ -15,6 +15,7 @@ use weir_proto::v1::Predicate;
 use super::calc::{guarantees, is_true, simplify};
 use super::lower::{names_of, unqualified};
 use super::predicates::predicate_of;
+use super::ranges::implied;
 use super::stream::{Item, Kind, NodeId, Scan, StreamPlan, internal};
 use super::table::{BoundTable, CatalogSource};
 
@@ -78,6 +79,22 @@ pub(super) fn watermark_of(
 
 /// What the connector takes, in its form and as expressions, and what it leaves.
 fn offer(table: &Arc<BoundTable>, conjuncts: Vec<Expr>) -> (Vec<Predicate>, Vec<Expr>, Vec<Expr>) {
+    let (mut filters, mut accepted, mut rest) = ask(table, conjuncts);
+    // Of what it leaves, what follows for the range of a column may help it still.
+    let implied: Vec<Expr> = rest.iter().flat_map(implied).collect();
+    let (more, holds, _) = ask(table, implied);
+    for (filter, expression) in more.into_iter().zip(holds) {
+        if !filters.contains(&filter) {
+            filters.push(filter);
+            accepted.push(expression);
+        }
+    }
+    rest.retain(|conjunct| !accepted.contains(conjunct));
+    (filters, accepted, rest)
+}
+
+/// Those that the connector takes, in its form and as expressions, and the others.
+fn ask(table: &Arc<BoundTable>, conjuncts: Vec<Expr>) -> (Vec<Predicate>, Vec<Expr>, Vec<Expr>) {
     let mut offered = Vec::new();
     let mut candidates = Vec::new();
     let mut rest = Vec::new();

@@ -104,7 +104,7 @@ impl TreeNodeRewriter for FlinkRewriter<'_> {
                 None => self.datafusion.f_up(Expr::BinaryExpr(binary)),
             },
             Expr::Cast(cast) => {
-                let rewritten = match self.cast_to_string(&cast)? {
+                let rewritten = match self.certain_cast(&cast)? {
                     Some(expression) => Some(expression),
                     None => self.cast_between_rows(&cast)?,
                 };
@@ -114,6 +114,11 @@ impl TreeNodeRewriter for FlinkRewriter<'_> {
                 Ok(rewritten.map_or_else(|| Transformed::no(Expr::Cast(cast)), Transformed::yes))
             }
             Expr::TryCast(cast) => {
+                // What never fails is the same with TRY.
+                let certain = Cast { expr: cast.expr.clone(), field: cast.field.clone() };
+                if let Some(value) = self.certain_cast(&certain)? {
+                    return Ok(Transformed::yes(value));
+                }
                 self.check_cast(&cast.expr, cast.field.data_type())?;
                 Ok(Transformed::no(Expr::TryCast(cast)))
             }
@@ -129,6 +134,33 @@ impl TreeNodeRewriter for FlinkRewriter<'_> {
 }
 
 impl FlinkRewriter<'_> {
+    /// A cast that never fails and has another result in Flink than in Arrow.
+    fn certain_cast(&self, cast: &Cast) -> Result<Option<Expr>> {
+        match self.cast_to_string(cast)? {
+            Some(text) => Ok(Some(text)),
+            None => self.narrowing_cast(cast),
+        }
+    }
+
+    /// A cast to a narrower integer: the lowest bits, as Java's, where Arrow's fails. Their sign is that of the highest of them.
+    fn narrowing_cast(&self, cast: &Cast) -> Result<Option<Expr>> {
+        let from = cast.expr.get_type(self.schema)?;
+        let to = cast.field.data_type();
+        let (Some(wide), Some(narrow)) = (integer_bits(&from), integer_bits(to)) else { return Ok(None) };
+        if narrow >= wide {
+            return Ok(None);
+        }
+        let long = self::cast(cast.expr.as_ref().clone(), &from, DataType::Int64);
+        let binary = |left: Expr, op, right: i64| {
+            let right = Expr::Literal(ScalarValue::Int64(Some(right)), None);
+            Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })
+        };
+        let sign = 1_i64 << (narrow - 1);
+        let lowest = binary(long, Operator::BitwiseAnd, (1_i64 << narrow) - 1);
+        let signed = binary(binary(lowest, Operator::BitwiseXor, sign), Operator::Minus, sign);
+        Ok(Some(self::cast(signed, &DataType::Int64, to.clone())))
+    }
+
     /// A cast to a string whose text is another in Flink than in Arrow.
     fn cast_to_string(&self, cast: &Cast) -> Result<Option<Expr>> {
         if *cast.field.data_type() != DataType::Utf8 {
@@ -186,6 +218,16 @@ impl FlinkRewriter<'_> {
         let computed_type = computed.get_type(self.schema)?;
         Ok(Some(cast(computed, &computed_type, result.data_type())))
     }
+}
+
+const fn integer_bits(data_type: &DataType) -> Option<u32> {
+    Some(match data_type {
+        DataType::Int8 => 8,
+        DataType::Int16 => 16,
+        DataType::Int32 => 32,
+        DataType::Int64 => 64,
+        _ => return None,
+    })
 }
 
 const fn is_decimal(data_type: &DataType) -> bool {

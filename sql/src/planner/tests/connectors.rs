@@ -15,6 +15,7 @@ pub fn registry() -> ConnectorRegistry {
     ConnectorRegistry::default()
         .with(TestConnector { identifier: "unbounded", boundedness: Boundedness::Unbounded, filters: false })
         .with(TestConnector { identifier: "filtering", boundedness: Boundedness::Unbounded, filters: true })
+        .with(TestConnector { identifier: "ranging", boundedness: Boundedness::Unbounded, filters: true })
         .with(TestConnector { identifier: "values", boundedness: Boundedness::Bounded, filters: false })
         .with(TestConnector { identifier: "bounded", boundedness: Boundedness::Bounded, filters: false })
 }
@@ -23,7 +24,7 @@ pub fn registry() -> ConnectorRegistry {
 struct TestConnector {
     identifier: &'static str,
     boundedness: Boundedness,
-    /// Takes comparisons of integers for equality.
+    /// Takes comparisons of integers for equality; `ranging` takes all.
     filters: bool,
 }
 
@@ -90,7 +91,8 @@ impl Source for TestSource {
         let takes = |predicate: &Predicate| {
             use weir_proto::v1::literal::Value;
             let value = predicate.literal.as_ref().and_then(|literal| literal.value.clone());
-            predicate.operator() == predicate::Operator::Eq && matches!(value, Some(Value::Integer(_)))
+            self.connector.identifier == "ranging"
+                || predicate.operator() == predicate::Operator::Eq && matches!(value, Some(Value::Integer(_)))
         };
         predicates.iter().map(|predicate| self.connector.filters && takes(predicate)).collect()
     }

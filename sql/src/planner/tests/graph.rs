@@ -96,6 +96,25 @@ fn only_filters_that_all_readers_have_are_pushed_down() {
 }
 
 #[test]
+fn ranges_that_follow_from_a_filter_are_pushed_down() {
+    let table = "CREATE TABLE f (a BIGINT, n BIGINT, s STRING) WITH ('connector' = 'ranging');";
+    let graph = plan(&text(&format!(
+        "{table} INSERT INTO sink SELECT a FROM f WHERE n IN (1, 2, 4, 9, 16) AND s LIKE 'ab%' AND (a = 5 OR a = 7) AND a <> 6"
+    )));
+    let Kind::Source(source) = &specs(&graph)[0] else { panic!() };
+    let filters: Vec<String> = source.filters.iter().map(crate::planner::predicate_text).collect();
+    assert_eq!(
+        filters,
+        ["a <> 6", "n >= 1", "n <= 16", "a >= 5", "a <= 7", "s >= 'ab'", "s <= 'ac'"],
+        "{:?}",
+        names(&graph)
+    );
+    // They don't replace what they follow from.
+    let calc = names(&graph).join(" | ");
+    assert!(calc.contains("IN ([1, 2, 4, 9, 16])") && calc.contains("LIKE 'ab%'"), "{calc}");
+}
+
+#[test]
 fn a_view_and_a_name_of_with_are_read_once() {
     let graph = plan(&text(
         "CREATE VIEW v AS SELECT price, n FROM bids WHERE bidder LIKE 'a%';

@@ -5,6 +5,7 @@ mod examples;
 mod graph;
 mod metadata;
 mod nexmark;
+mod once;
 mod random;
 mod refused;
 mod side_tables;
