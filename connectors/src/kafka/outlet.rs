@@ -1,7 +1,7 @@
 //! Rows into a producer: encodes, routes, and waits where there is no room or no answer yet.
 //!
-//! Invariant: [`Destination::flush`] and `prepare` end only when brokers have acknowledged every record, or with an error. Runs
-//! on the I/O runtime's threads, where waiting is allowed; cancelled, it stops waiting at once.
+//! Invariant: `prepare` ends only when brokers have acknowledged every record, or with an error; so does a flush, where the
+//! table's guarantee asks for it. Runs on the I/O runtime's threads, where waiting is allowed; cancelled, it stops waiting at once.
 #![expect(clippy::disallowed_methods, reason = "the edge, where waiting for a topic has a deadline")]
 
 use std::collections::HashMap;
@@ -80,6 +80,8 @@ pub struct Parts {
     pub subtask: u32,
     /// The operator's counters.
     pub metrics: Arc<OperatorMetrics>,
+    /// Whether a flush waits for acknowledgements.
+    pub waits: bool,
     /// Set when nobody waits any more.
     pub cancelled: Arc<AtomicBool>,
     /// Where the producer is closed.
@@ -378,7 +380,7 @@ impl Destination for Outlet {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.drain()
+        if self.parts.waits { self.drain() } else { Ok(()) }
     }
 
     fn prepare(&mut self) -> Result<Vec<Committable>> {

@@ -130,14 +130,11 @@ impl Sink for KafkaSink {
             partitioner: self.partitioner,
             subtask: context.subtask,
             metrics: context.metrics,
+            waits: self.guarantee == Guarantee::AtLeastOnce,
             cancelled: Arc::clone(&cancelled),
             io: context.io.clone(),
         })?;
-        Ok(Box::new(Writer {
-            handover: Handover::new(outlet, context.io),
-            cancelled,
-            waits: self.guarantee == Guarantee::AtLeastOnce,
-        }))
+        Ok(Box::new(Writer { handover: Handover::new(outlet, context.io), cancelled }))
     }
 }
 
@@ -145,8 +142,6 @@ struct Writer {
     handover: Handover<Outlet>,
     /// Tells a step that waits for brokers that nobody waits for it any more.
     cancelled: Arc<AtomicBool>,
-    /// Whether a flush waits for acknowledgements.
-    waits: bool,
 }
 
 impl SinkWriter for Writer {
@@ -160,7 +155,7 @@ impl SinkWriter for Writer {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.waits { self.handover.poll_flush(context) } else { Poll::Ready(Ok(())) }
+        self.handover.poll_flush(context)
     }
 
     fn poll_prepare(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {

@@ -108,6 +108,8 @@ fn partitioners_put_records_where_they_say() {
     assert_eq!(counts("'format' = 'json', 'sink.partitioner' = 'fixed'"), [3000, 0, 0]);
     let round = counts("'format' = 'json', 'sink.partitioner' = 'round-robin'");
     assert!(round.iter().sum::<i64>() == 3000 && round.iter().all(|count| *count > 600), "{round:?}");
+    let hasty = counts("'format' = 'json', 'sink.delivery-guarantee' = 'none'");
+    assert_eq!(hasty.iter().sum::<i64>(), 3000, "a job that ends has written everything");
     // As Java's client and the fixture's own hash.
     let expected = Topic::create(kafka, "partitioners-expected", 3);
     expected.produce(
