@@ -190,7 +190,7 @@ impl List {
         Ok(Arc::new(out.finish()))
     }
 
-    /// A key that comes twice has no place in an object.
+    /// A key that comes twice, or is null, has no place in an object.
     fn check_keys(&self, groups: &Range<usize>) -> Result<()> {
         let (values, offsets) = self.values(groups)?;
         let values =
@@ -199,7 +199,14 @@ impl List {
         for pair in offsets.windows(2) {
             keys.clear();
             for row in pair[0] as usize..pair[1] as usize {
-                let key = key_of(values.value(row));
+                let member = values.value(row);
+                if !member.starts_with('"') {
+                    return Err(Error::new(
+                        Code::Evaluation,
+                        "JSON_OBJECTAGG got a NULL key; leave such rows out with FILTER (WHERE key IS NOT NULL)",
+                    ));
+                }
+                let key = key_of(member);
                 if !keys.insert(key) {
                     return Err(Error::new(
                         Code::Evaluation,

@@ -201,6 +201,7 @@ fn objects_refuse_a_key_that_comes_twice() {
     assert_eq!(object(vec![]).unwrap(), "{}");
     let error = object(vec![r#""a\\":1"#, r#""b":1"#, r#""a\\":2"#]).unwrap_err();
     assert!(error.message().contains(r#"the key "a\\" twice"#), "{}", error.message());
+    assert!(object(vec!["null:1"]).unwrap_err().message().contains("NULL key"));
 }
 
 /// A batch of numbers that starts at `from`.

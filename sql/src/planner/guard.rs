@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Case, Cast, Expr, ExprSchemable, Oper
 
 /// Functions that fail for some values of their arguments.
 const REFUSES_VALUES: &[&str] =
-    &["element", "from_base64", "json", "json_member", "json_object", "map_from_arrays", "rand_integer"];
+    &["element", "from_base64", "json", "json_object", "map_from_arrays", "rand_integer"];
 
 /// The predicate with what may fail behind what can't.
 pub(super) fn guarded(predicate: Expr, schema: &DFSchema) -> Expr {

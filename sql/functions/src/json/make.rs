@@ -143,9 +143,6 @@ fn json_member(arguments: &Arguments<'_>) -> Result<ArrayRef> {
     let (keys, values) = (arguments.text(1)?, arguments.text(2)?);
     let mut out = arrow::array::StringBuilder::new();
     for row in 0..arguments.rows() {
-        let Some(key) = keys.get(row) else {
-            return exec_err!("JSON_OBJECTAGG got a NULL key; filter such rows out before");
-        };
         let value = match values.get(row) {
             Some(value) => value,
             None if keeps_nulls => "null",
@@ -154,7 +151,11 @@ fn json_member(arguments: &Arguments<'_>) -> Result<ArrayRef> {
                 continue;
             }
         };
-        write_text(key, &mut out)?;
+        // A NULL key is refused by the aggregate, behind its FILTER.
+        match keys.get(row) {
+            Some(key) => write_text(key, &mut out)?,
+            None => out.write_str("null")?,
+        }
         out.write_char(':')?;
         out.append_value(value);
         crate::column::check_size(arguments, out.values_slice().len())?;

@@ -15,8 +15,9 @@ use crate::function::{Definition, Nulls};
 use crate::parameter::Kind::{Any, Text};
 use crate::returns::string;
 
-/// The widest field: a format can't ask for more memory.
+/// The widest field, and the longest text: a format can't ask for more memory.
 const MAX_WIDTH: usize = 1 << 16;
+const MAX_TEXT: usize = 1 << 24;
 
 pub(super) static DEFINITIONS: &[Definition] = &[Definition::new(
     "printf",
@@ -152,6 +153,9 @@ fn write_all(format: &str, printables: &[Printable], row: usize, out: &mut Strin
                 let printable = printables.get(index)?;
                 write_one(&directive, printable, row, out)?;
             }
+        }
+        if out.len() > MAX_TEXT {
+            return None;
         }
     }
     out.push_str(rest);
