@@ -83,6 +83,16 @@ fn a_select_without_from_has_one_row() {
 }
 
 #[test]
+fn narrower_integers_keep_their_lowest_bits() {
+    let graph = plan(&text(
+        "INSERT INTO s SELECT a + b, t, 0.0 FROM (VALUES (CAST(3000000001 AS INT), CAST(-129 AS TINYINT), TRY_CAST(TRUE AS STRING)),
+         (CAST(70000 AS SMALLINT), TRY_CAST(201 AS TINYINT), CAST(TRUE AS STRING)), (CAST(-1 AS INT), CAST(CAST(-2 AS BIGINT) AS TINYINT), 'x')) AS t(a, b, t)",
+    ));
+    let [rows] = &sources(&graph)[..] else { panic!("{:?}", names(&graph)) };
+    assert_eq!(cells(rows), ["-1294967295 127 TRUE", "4464 -55 TRUE", "-1 -2 x"]);
+}
+
+#[test]
 fn rows_that_do_not_fit_together_are_refused() {
     let error = refusal(&text("INSERT INTO n VALUES (1), (2, 3)"));
     assert_eq!(error.code(), Code::SqlType);
