@@ -26,6 +26,8 @@ mod source;
 mod split;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod object_tests;
 #[cfg(test)]
 mod tests;

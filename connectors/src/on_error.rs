@@ -111,6 +111,12 @@ impl Malformed {
         }
     }
 
+    /// Whether a malformed record fails the job.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.on_error == OnError::Fail
+    }
+
     /// A record is malformed. `position` says where it stands and is written only when needed: plain for a dead letter, in the
     /// alternate form (`{:#}`) for people. `raw`: its bytes, if the format has them and they could be read.
     pub fn record(&mut self, position: impl Display, raw: Option<&[u8]>, problem: &Problem) -> Result<()> {

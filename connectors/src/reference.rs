@@ -10,11 +10,8 @@ use crate::registry;
 pub fn reference() -> String {
     let mut page = String::from(
         "# Connectors\n\nMade from the code: every connector with its options, which go into `WITH ('connector' = '…', …)`. An unknown option \
-         is an error that names the nearest one. In a key, `#` stands for a column's name.\n\nFiles are read by the TaskManagers, listed and \
-         renamed by the JobManager: all of them must see them under the same path. A folder is read file by file in the order of the \
-         paths; Parquet files are split by row groups, JSON files by ranges of whole lines of about 64 MiB. What a sink writes appears \
-         when the job has finished; until then it stands in a hidden folder of the job's attempt, which a restart or a cancel \
-         removes.\n",
+         is an error that names the nearest one. In a key, `#` stands for a column's name.\n\nFormats, splits and order, object stores, partitions and what \
+         becomes of malformed records: [files.md](files.md).\n",
     );
     for connector in registry(&Configuration::default()).iter() {
         page.push_str(&format!("\n## `{}`\n\n", connector.identifier()));

@@ -1,4 +1,4 @@
-//! Reads row groups of Parquet files: only the wanted leaves, cast to the declared types.
+//! Reads row groups of Parquet files: only the wanted leaves and rows, cast to the declared types.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,10 @@ use super::input::{Chunks, Inputs};
 use super::pruned::{Next, Splits};
 use super::read_ahead::Blocks;
 use super::split::{FileInfo, FileSplit, Part};
+use crate::formats::parquet::filter::{Filter, row_filter};
 use crate::formats::parquet::{Adapter, projection};
+use crate::formats::record::Problem;
+use crate::on_error::Malformed;
 
 /// The wanted columns of a row group are fetched at once up to this size; larger ones are read page by page.
 const LOAD_BYTES: u64 = 64 << 20;
@@ -27,6 +30,9 @@ const LOAD_BYTES: u64 = 64 << 20;
 struct Open {
     index: usize,
     path: String,
+    group: usize,
+    /// How many of its rows have been given out.
+    rows: usize,
     reader: ParquetRecordBatchReader,
     adapter: Adapter,
 }
@@ -37,6 +43,10 @@ pub struct ParquetBlocks {
     splits: Splits,
     inputs: Inputs,
     assembly: Assembly,
+    filters: Vec<Filter>,
+    malformed: Malformed,
+    /// A split that has ended; its dead letters went first.
+    ended: Option<usize>,
     open: Option<Open>,
     /// The footer of the file read last: row groups of one file follow each other.
     footer: Option<(String, ArrowReaderMetadata)>,
@@ -44,14 +54,28 @@ pub struct ParquetBlocks {
 }
 
 impl ParquetBlocks {
-    /// Reads `splits` into batches of `assembly`.
+    /// Reads `splits` into batches of `assembly`, of the rows that fulfil all `filters`.
     pub fn new(
         table: &str,
         (splits, inputs): (Splits, Inputs),
         assembly: Assembly,
+        filters: Vec<Filter>,
+        malformed: Malformed,
         metrics: Arc<OperatorMetrics>,
     ) -> Self {
-        Self { table: table.to_owned(), splits, inputs, assembly, open: None, footer: None, metrics }
+        let table = table.to_owned();
+        Self {
+            table,
+            splits,
+            inputs,
+            assembly,
+            filters,
+            malformed,
+            ended: None,
+            open: None,
+            footer: None,
+            metrics,
+        }
     }
 
     fn failed(&self, path: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -69,7 +93,8 @@ impl ParquetBlocks {
         }
     }
 
-    fn open(&mut self, index: usize, split: FileSplit) -> Result<Open> {
+    /// Opens a row group; `None` if its statistics say that it holds no wanted row.
+    fn open(&mut self, index: usize, split: FileSplit) -> Result<Option<Open>> {
         let file = split.file;
         let Part::RowGroup(group) = split.part else {
             return Err(Error::internal(format!("a split of lines of {} for a Parquet table", file.path)));
@@ -80,17 +105,25 @@ impl ParquetBlocks {
         if group >= footer.metadata().num_row_groups() {
             return Err(self.failed(&file.path, "the file has changed since the job was submitted"));
         }
+        if !self.filters.iter().all(|filter| filter.may_hold(&footer, group)) {
+            return Ok(None);
+        }
         let mask = projection(self.assembly.record.fields(), footer.parquet_schema());
         let ranges = ranges(&footer, group, &mask);
         let bytes = ranges.iter().map(|range| range.end - range.start).sum();
         self.metrics.num_bytes_in.add(bytes);
         let within = |error: Error| error.context(format_args!("table {}: read {}", self.table, file.path));
-        if bytes <= LOAD_BYTES {
+        // Read at once, a failure of the disk or the network isn't taken for a malformed page.
+        if bytes <= LOAD_BYTES || !self.malformed.fails() {
             chunks.load(&ranges).map_err(within)?;
         }
         self.assembly.open(&file).map_err(|error| error.context(format_args!("table {}", self.table)))?;
         let in_file = footer.schema().clone();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer)
+        let filter = row_filter(&self.filters, &footer).map_err(within)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer);
+        let reader = filter
+            .into_iter()
+            .fold(builder, ParquetRecordBatchReaderBuilder::with_row_filter)
             .with_row_groups(vec![group])
             .with_projection(mask)
             .with_batch_size(TARGET_ROWS)
@@ -98,7 +131,7 @@ impl ParquetBlocks {
             .map_err(|error| self.failed(&file.path, error))?;
         let adapter = Adapter::new(self.assembly.record.fields(), reader.schema().fields(), in_file.fields())
             .map_err(within)?;
-        Ok(Open { index, path: file.path, reader, adapter })
+        Ok(Some(Open { index, path: file.path, group, rows: 0, reader, adapter }))
     }
 
     fn adapt(&mut self, open: &Open, read: &RecordBatch) -> Result<RecordBatch> {
@@ -132,23 +165,48 @@ impl Blocks for ParquetBlocks {
     }
 
     fn next(&mut self) -> Result<Option<SourceEvent>> {
+        if let Some(split) = self.ended.take() {
+            return Ok(Some(SourceEvent::SplitFinished { split }));
+        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => match self.splits.next() {
-                Some(Next::Read(index, split)) => self.open(index, split)?,
+                Some(Next::Read(index, split)) => match self.open(index, split)? {
+                    Some(open) => open,
+                    None => return Ok(Some(SourceEvent::SplitFinished { split: index })),
+                },
                 Some(Next::PassOver(split)) => return Ok(Some(SourceEvent::SplitFinished { split })),
                 None => return Ok(None),
             },
         };
         let split = open.index;
-        match open.reader.next() {
-            None => Ok(Some(SourceEvent::SplitFinished { split })),
-            Some(Err(error)) => Err(self.failed(&open.path, error)),
-            Some(Ok(read)) => {
-                let records = self.adapt(&open, &read)?;
+        let read = match open.reader.next() {
+            None => return Ok(Some(SourceEvent::SplitFinished { split })),
+            Some(read) => read.map_err(|error| self.failed(&open.path, error)),
+        };
+        match read.and_then(|read| self.adapt(&open, &read)) {
+            Ok(records) => {
+                open.rows += records.num_rows();
                 self.open = Some(open);
                 Ok(Some(SourceEvent::Records { split, records }))
             }
+            Err(error) if self.malformed.fails() => Err(error),
+            Err(error) => self.malformed_group(&open, &error).map(Some),
         }
+    }
+}
+
+impl ParquetBlocks {
+    /// What is left of a row group can't be read: that is one malformed record.
+    fn malformed_group(&mut self, open: &Open, error: &Error) -> Result<SourceEvent> {
+        let position = format!("{}:row group {}, behind row {}", open.path, open.group, open.rows);
+        self.malformed.record(position, None, &Problem { at: 0, what: error.chain().into() })?;
+        Ok(match self.malformed.take()? {
+            Some(letters) => {
+                self.ended = Some(open.index);
+                SourceEvent::DeadLetters(letters)
+            }
+            None => SourceEvent::SplitFinished { split: open.index },
+        })
     }
 }

@@ -21,6 +21,7 @@ use super::read_ahead::ReadAhead;
 use super::record_blocks::RecordBlocks;
 use super::split::{FileInfo, FileSplit, Part};
 use super::{Format, listing, location};
+use crate::formats::parquet::filter::Filter;
 use crate::formats::values;
 use crate::on_error::{Malformed, OnError};
 use crate::options::Options;
@@ -59,9 +60,6 @@ impl FileSource {
             }
         };
         let on_error = OnError::of(options, ignores_parse_errors)?;
-        if on_error != OnError::Fail && matches!(format, Format::Parquet) {
-            return Err(options.refuse("on-error", "'fail' beside 'format' = 'parquet'"));
-        }
         let monitor = match options.text("source.monitor-interval") {
             None => None,
             Some(_) => Some(options.duration("source.monitor-interval")?),
@@ -105,6 +103,11 @@ impl FileSource {
         let mut splits = Vec::new();
         files.iter().try_for_each(|file| line_splits(file, most, &mut splits))?;
         Ok(splits)
+    }
+
+    /// The predicate on a column of Parquet files that this one is, if it is one.
+    fn filter(&self, predicate: &Predicate) -> Option<Filter> {
+        matches!(self.format, Format::Parquet).then(|| Filter::of(predicate, &self.layout.record))?
     }
 
     /// The predicate on a partition's key that this one is, if it is one.
@@ -151,7 +154,8 @@ impl Source for FileSource {
     }
 
     fn accepts(&self, predicates: &[Predicate]) -> Vec<bool> {
-        predicates.iter().map(|predicate| self.condition(predicate).is_some()).collect()
+        let is_applied = |predicate| self.condition(predicate).is_some() || self.filter(predicate).is_some();
+        predicates.iter().map(is_applied).collect()
     }
 
     async fn discover(&self, _parallelism: u32) -> Result<Vec<Split>> {
@@ -178,23 +182,25 @@ impl Source for FileSource {
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
         let splits = splits.iter().map(FileSplit::of).collect::<Result<Vec<_>>>()?;
-        let conditions = context
-            .filters
-            .iter()
-            .map(|filter| {
-                self.condition(filter)
-                    .ok_or_else(|| Error::internal("files were given a filter that they refused"))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let (mut conditions, mut filters) = (Vec::new(), Vec::new());
+        for predicate in &context.filters {
+            match (self.condition(predicate), self.filter(predicate)) {
+                (Some(condition), _) => conditions.push(condition),
+                (None, Some(filter)) => filters.push(filter),
+                (None, None) => {
+                    return Err(Error::internal("files were given a predicate that they refused"));
+                }
+            }
+        }
         let waiting = Splits::new(splits.clone(), conditions, &self.layout.default_name);
         let inputs = Inputs::new(self.file_systems.clone(), context.io.clone());
         let assembly = Assembly::new(&self.layout, context.projected_schema);
         let (metrics, more) = (context.metrics, self.monitor.is_some());
+        let malformed = Malformed::new(&self.table, self.on_error, context.clock, metrics.clone());
         Ok(Box::new(match &self.format {
             Format::Records(format) => {
                 let wanted = assembly.record.clone();
                 let decoder = format.decoder(&self.table, &self.layout.record, wanted, TARGET_ROWS)?;
-                let malformed = Malformed::new(&self.table, self.on_error, context.clock, metrics.clone());
                 let blocks = RecordBlocks::new(
                     &self.table,
                     (waiting, inputs),
@@ -206,7 +212,8 @@ impl Source for FileSource {
                 ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, &splits, more)
             }
             Format::Parquet => {
-                let blocks = ParquetBlocks::new(&self.table, (waiting, inputs), assembly, metrics);
+                let blocks =
+                    ParquetBlocks::new(&self.table, (waiting, inputs), assembly, filters, malformed, metrics);
                 ReadAhead::new(blocks, &context.io, context.read_ahead_bytes, &splits, more)
             }
         }))

@@ -15,6 +15,8 @@ use arrow::datatypes::{
     DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
 };
 use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
 use weir_api::Batch;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error};
@@ -387,9 +389,6 @@ fn options_are_checked_when_the_table_is_planned() {
     }
     assert!(refused(&[("path", "gs://x/y"), ("format", "json")], &schema()).contains("s3://bucket/"));
     assert!(
-        refused(&[("path", "/x"), ("format", "parquet"), ("on-error", "skip")], &schema()).contains("'fail'")
-    );
-    assert!(
         refused(&[("path", "/x"), ("format", "json"), ("parquet.compression", "zstd")], &schema())
             .contains("parquet.compression")
     );
@@ -552,4 +551,89 @@ fn files_that_come_later_are_found_once_and_read() {
     assert!(matches!(end, SourceEvent::SplitFinished { split: 1 }));
     let waker = std::task::Waker::noop();
     assert!(reader.poll_next(&mut std::task::Context::from_waker(waker)).is_pending(), "more may come");
+}
+
+fn predicate(column: &str, operator: Operator, value: Value) -> Predicate {
+    Predicate {
+        path: vec![column.into()],
+        operator: operator.into(),
+        literal: Some(Literal { value: Some(value) }),
+    }
+}
+
+/// Row groups of 1,000 rows.
+fn grouped_parquet(path: &Path, groups: i64) {
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1_000)).build();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(path).unwrap(), schema(), Some(properties)).unwrap();
+    (0..groups).for_each(|n| writer.write(&rows(n * 1_000..(n + 1) * 1_000)).unwrap());
+    writer.close().unwrap();
+}
+
+#[test]
+fn predicates_leave_out_row_groups_and_rows_of_parquet() {
+    let folder = tempfile::tempdir().unwrap();
+    grouped_parquet(&folder.path().join("a.parquet"), 5);
+    let spec = partitioned(folder.path(), &[], &[("format", "parquet")]);
+    let all = rows(0..5_000);
+    for (filters, expected) in [
+        (vec![predicate("id", Operator::GtEq, Value::Integer(2_500))], 2_500..5_000),
+        (vec![predicate("id", Operator::Lt, Value::Integer(7))], 0..7),
+        (vec![predicate("time", Operator::Eq, Value::TimestampMillis(1_234))], 1_234..1_235),
+        (vec![predicate("name", Operator::Eq, Value::String("name 4321".into()))], 4_321..4_322),
+        (
+            vec![
+                predicate("id", Operator::Gt, Value::Integer(10)),
+                predicate("id", Operator::LtEq, Value::Integer(12)),
+            ],
+            11..13,
+        ),
+        (vec![predicate("id", Operator::Eq, Value::Integer(9_999))], 0..0),
+    ] {
+        let read = read_table(&spec, &schema(), filters).unwrap();
+        assert_eq!(read, all.slice(expected.start, expected.len()));
+    }
+    // The predicate's column isn't among the wanted ones, and null is no value other than a text.
+    let wanted = Arc::new(schema().project(&[2]).unwrap());
+    let filter = predicate("name", Operator::NotEq, Value::String("name 1".into()));
+    assert_eq!(read_table(&spec, &wanted, vec![filter]).unwrap().num_rows(), 3_999);
+
+    let io = runtime();
+    let source = source(&spec).unwrap();
+    let splits = io.block_on(source.discover(1)).unwrap();
+    let mut context = reader_context(schema(), io.handle().clone());
+    context.filters = vec![predicate("id", Operator::Eq, Value::Integer(1))];
+    let metrics = context.metrics.clone();
+    read_with(source.as_ref(), context, splits.clone()).unwrap();
+    let one_group = metrics.num_bytes_in.get();
+    let context = reader_context(schema(), io.handle().clone());
+    let metrics = context.metrics.clone();
+    read_with(source.as_ref(), context, splits).unwrap();
+    assert!(one_group * 4 < metrics.num_bytes_in.get(), "four row groups of five aren't read");
+    let nested =
+        Predicate { path: vec!["id".into(), "x".into()], ..predicate("id", Operator::Eq, Value::Integer(1)) };
+    assert_eq!(source.accepts(&[nested, predicate("id", Operator::Eq, Value::Float(1.0))]), [false, false]);
+}
+
+#[test]
+fn a_row_group_that_cannot_be_read_is_one_dead_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    grouped_parquet(&path, 3);
+    let mut bytes = fs::read(&path).unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&fs::File::open(&path).unwrap()).unwrap();
+    let (start, len) = metadata.row_group(1).column(0).byte_range();
+    bytes[usize::try_from(start).unwrap()..][..usize::try_from(len).unwrap()].fill(0xFF);
+    fs::write(&path, bytes).unwrap();
+    let io = runtime();
+    let dlq = [("format", "parquet"), ("on-error", "dlq"), ("on-error.dlq-table", "letters")];
+    let source = source(&partitioned(&path, &[], &dlq)).unwrap();
+    let splits = io.block_on(source.discover(1)).unwrap();
+    let (read, letters) =
+        read_with_letters(source.as_ref(), reader_context(schema(), io.handle().clone()), splits).unwrap();
+    assert_eq!(read.num_rows(), 2_000, "the other row groups are whole");
+    assert_eq!(letters.num_rows(), 1);
+    let position = letters.column(1).as_string::<i32>().value(0).to_owned();
+    assert!(position.ends_with("a.parquet:row group 1, behind row 0"), "{position}");
+    assert!(letters.column(2).is_null(0) && !letters.column(3).as_string::<i32>().value(0).is_empty());
 }

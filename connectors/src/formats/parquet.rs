@@ -3,6 +3,8 @@
 //! Invariant: a value is never changed but for a timestamp's digits beyond the declared precision; where a value could be, the
 //! table is refused with both types. Columns and fields are found by name.
 
+pub mod filter;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, PrimitiveArray, StructArray};
