@@ -59,26 +59,19 @@ pub(crate) fn inspect(statement: &Inspect, session: &Session, base: &Configurati
         Inspection::Function(name) => function(session, name)?,
         Inspection::Database(name) => {
             let (catalog, database, entry) = session.database(Some(name))?;
-            let mut rows = Rows::new(&["info name", "info value"]);
-            let comment = entry.comment.clone();
-            for (name, value) in
-                [("catalog name", Some(catalog)), ("database name", Some(database)), ("comment", comment)]
-            {
-                rows.push([Some(name.to_owned()), value]);
-            }
-            rows
+            facts([
+                ("catalog name", Some(catalog)),
+                ("database name", Some(database)),
+                ("comment", entry.comment.clone()),
+            ])
         }
         Inspection::Catalog(name) => {
             let entry = session.catalog(&name.value, name.position)?;
-            let mut rows = Rows::new(&["info name", "info value"]);
-            for (key, value) in [
-                ("name", name.value.as_str()),
-                ("type", "generic_in_memory"),
-                ("default-database", &entry.default_database),
-            ] {
-                rows.push([Some(key.to_owned()), Some(value.to_owned())]);
-            }
-            rows
+            facts([
+                ("name", Some(name.value.clone())),
+                ("type", Some("generic_in_memory".to_owned())),
+                ("default-database", Some(entry.default_database.clone())),
+            ])
         }
         Inspection::Settings => {
             let mut rows = Rows::new(&["key", "value"]);
@@ -219,16 +212,21 @@ fn null_text(field: &FieldRef) -> Option<String> {
 
 fn function(session: &Session, name: &TableName) -> SqlResult<Rows> {
     let function = session.function(name)?;
-    let mut rows = Rows::new(&["info name", "info value"]);
     let kind = if function.path.is_some() { "catalog function" } else { "temporary system function" };
-    for (key, value) in [
-        ("signature", signature(function)),
-        ("returns", function.returns.to_string()),
-        ("kind", kind.to_owned()),
-        ("language", "SQL".to_owned()),
-        ("body", function.text.clone()),
-    ] {
-        rows.push([Some(key.to_owned()), Some(value)]);
+    Ok(facts([
+        ("signature", Some(signature(function))),
+        ("returns", Some(function.returns.to_string())),
+        ("kind", Some(kind.to_owned())),
+        ("language", Some("SQL".to_owned())),
+        ("body", Some(function.text.clone())),
+    ]))
+}
+
+/// Names and values, in Flink's columns of DESCRIBE for what isn't a table.
+fn facts<const N: usize>(facts: [(&str, Option<String>); N]) -> Rows {
+    let mut rows = Rows::new(&["info name", "info value"]);
+    for (name, value) in facts {
+        rows.push([Some(name.to_owned()), value]);
     }
-    Ok(rows)
+    rows
 }
