@@ -5,10 +5,20 @@
 //! [`collect`]), and what is said of a snapshot ([`verify`], [`show`]). Does not own: when a snapshot is taken, what an operator
 //! keeps, or who is told that one is complete. Knows no state backend. Read next: [`table`], then [`manifest`].
 
+pub mod collect;
+pub mod compaction;
+pub mod copies;
 pub mod damage;
+pub mod delta;
+pub mod layout;
 pub mod manifest;
 pub mod name;
+pub mod registry;
+pub mod restore;
+pub mod show;
+pub mod storage;
 pub mod table;
+pub mod verify;
 
 #[cfg(test)]
 mod sample;

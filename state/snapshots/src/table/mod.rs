@@ -26,6 +26,7 @@ use weir_api::state::KEY_GROUP_COLUMN;
 pub use index::{Block, Contents, Index};
 pub(crate) use read::caught;
 pub use read::{OpenFile, verify_whole};
+pub(crate) use write::key_groups;
 pub use write::{Encoded, Limits, encode};
 
 /// Name of the Boolean column that a delta's rows carry after the key group: true where the key was deleted.

@@ -1,5 +1,8 @@
 //! Tests that cross the modules, and what they share.
 
+mod damage;
+mod reachability;
+
 /// Compares bytes with the file in `golden/`; with `WEIR_ACCEPT=1` writes it. A golden file is never renewed once released: the
 /// bytes of every released version stay readable.
 pub fn golden(name: &str, bytes: &[u8]) {

@@ -1,0 +1,194 @@
+//! What a process keeps of its snapshots on its own disk, so that a restart on the same host downloads nothing.
+//!
+//! Invariant: the folder holds at most so many bytes; a copy is never trusted: whoever reads it verifies what it gets against the
+//! manifest, and falls back to the store. So nothing here is synced, and a torn copy is only a lost one.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use weir_api::error::{Error, Result};
+
+use crate::name::FileName;
+
+/// A folder of copies. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Copies(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    max_bytes: u64,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Size, and when it was last used.
+    files: BTreeMap<FileName, (u64, u64)>,
+    bytes: u64,
+    uses: u64,
+}
+
+impl Held {
+    fn touch(&mut self, name: &FileName) -> bool {
+        self.uses += 1;
+        let uses = self.uses;
+        self.files.get_mut(name).map(|file| file.1 = uses).is_some()
+    }
+
+    fn add(&mut self, name: FileName, bytes: u64) {
+        self.remove(&name);
+        self.uses += 1;
+        self.files.insert(name, (bytes, self.uses));
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, name: &FileName) {
+        if let Some((bytes, _)) = self.files.remove(name) {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Takes out what was used longest ago until `room` more bytes fit.
+    fn make_room(&mut self, room: u64, max_bytes: u64) -> Vec<FileName> {
+        let mut out = Vec::new();
+        while self.bytes + room > max_bytes {
+            let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name);
+            let Some(name) = oldest else { break };
+            self.remove(&name);
+            out.push(name);
+        }
+        out
+    }
+}
+
+impl Copies {
+    /// Opens the folder, makes it if need be, and takes up what is in it. What isn't a copy is removed.
+    pub async fn open(path: PathBuf, max_bytes: u64) -> Result<Self> {
+        let open = move || -> io::Result<Self> {
+            std::fs::create_dir_all(&path)?;
+            let mut held = Held::default();
+            for entry in std::fs::read_dir(&path)? {
+                let entry = entry?;
+                match entry.file_name().to_string_lossy().parse() {
+                    Ok(name) => held.add(name, entry.metadata()?.len()),
+                    Err(_) if entry.metadata()?.is_file() => std::fs::remove_file(entry.path())?,
+                    Err(_) => {}
+                }
+            }
+            for name in held.make_room(0, max_bytes) {
+                std::fs::remove_file(path.join(name.to_string()))?;
+            }
+            Ok(Self(Arc::new(Folder { path, max_bytes, held: Mutex::new(held) })))
+        };
+        blocking(open).await
+    }
+
+    /// Keeps a copy, in the place of older ones. A file larger than the folder isn't kept.
+    pub async fn keep(&self, name: FileName, bytes: Bytes) -> Result<()> {
+        let size = bytes.len() as u64;
+        if size > self.0.max_bytes {
+            return Ok(());
+        }
+        let out = self.held(|held| {
+            let out = held.make_room(size, self.0.max_bytes);
+            held.add(name, size);
+            out
+        });
+        let folder = self.0.clone();
+        let write = move || {
+            for name in out {
+                remove(&folder.path, &name)?;
+            }
+            let temporary = folder.path.join(format!("{name}.tmp"));
+            std::fs::write(&temporary, &bytes)?;
+            std::fs::rename(&temporary, folder.path.join(name.to_string()))
+        };
+        let written = blocking(write).await;
+        if written.is_err() {
+            self.held(|held| held.remove(&name));
+        }
+        written
+    }
+
+    /// A part of a copy, unverified. `None`: there is none that can be read.
+    pub async fn read(&self, name: &FileName, offset: u64, length: u64) -> Option<Bytes> {
+        if !self.held(|held| held.touch(name)) {
+            return None;
+        }
+        let path = self.0.path.join(name.to_string());
+        let read = move || {
+            let mut file = std::fs::File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            // Whatever length the copy has: no more is read than asked for.
+            let mut bytes = Vec::new();
+            file.take(length).read_to_end(&mut bytes)?;
+            Ok(bytes.into())
+        };
+        blocking(read).await.ok()
+    }
+
+    /// Removes a copy.
+    pub async fn forget(&self, name: &FileName) {
+        self.held(|held| held.remove(name));
+        let (folder, name) = (self.0.clone(), *name);
+        // Should it stay, it will be found damaged again.
+        let _ = blocking(move || remove(&folder.path, &name)).await;
+    }
+
+    /// How many bytes the copies take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.held(|held| held.bytes)
+    }
+
+    fn held<T>(&self, with: impl FnOnce(&mut Held) -> T) -> T {
+        // The counts are whole whatever happened to a thread that held them.
+        with(&mut self.0.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn remove(folder: &Path, name: &FileName) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(name.to_string())) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).and_then(|outcome| outcome);
+    done.map_err(|error| Error::from(error).context("keep a local copy of a snapshot"))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_api::id::{Attempt, CheckpointId};
+
+    use super::*;
+    use crate::name::ContentHash;
+
+    fn name(checkpoint: u64) -> FileName {
+        FileName { attempt: Attempt(1), checkpoint: CheckpointId(checkpoint), hash: ContentHash(9) }
+    }
+
+    #[tokio::test]
+    async fn the_folder_stays_within_its_bytes_and_survives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = Copies::open(folder.path().to_owned(), 100).await.unwrap();
+        for n in 0..5 {
+            copies.keep(name(n), vec![n as u8; 40].into()).await.unwrap();
+            assert!(copies.read(&name(0), 0, 1).await.is_some() || n > 0);
+            assert!(copies.bytes() <= 100);
+        }
+        assert!(copies.read(&name(2), 0, 1).await.is_none(), "used longest ago");
+        assert_eq!(copies.read(&name(4), 38, 10).await.unwrap(), vec![4u8; 2]);
+        copies.keep(name(7), vec![0; 101].into()).await.unwrap();
+        std::fs::write(folder.path().join("x.arrow.tmp"), "torn").unwrap();
+        let again = Copies::open(folder.path().to_owned(), 50).await.unwrap();
+        assert_eq!(again.bytes(), 40);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
