@@ -56,8 +56,11 @@ pub fn merge(
         };
         sources.push((layer.contents, concat_batches(schema, &layer.batches)?));
     }
-    let chosen = newest(full, key_columns, &sources, into)?;
     let schema = if into == Contents::Full { full } else { &delta };
+    if sources.is_empty() {
+        return Ok(RecordBatch::new_empty(schema.clone()));
+    }
+    let chosen = newest(full, key_columns, &sources, into)?;
     let columns: Result<Vec<ArrayRef>> =
         (0..schema.fields().len()).map(|column| column_of(&sources, column, &chosen, into)).collect();
     Ok(RecordBatch::try_new(schema.clone(), columns?)?)
@@ -70,15 +73,16 @@ fn newest(
     sources: &[(Contents, RecordBatch)],
     into: Contents,
 ) -> Result<Vec<(usize, usize)>> {
-    let key_fields = full.fields().iter().skip(1).take(key_columns as usize);
-    let converter =
-        RowConverter::new(key_fields.map(|field| SortField::new(field.data_type().clone())).collect())?;
+    // A key is what its key group and its columns are together.
+    let key_fields = full.fields().iter().take(1 + key_columns as usize);
+    let sort_fields = key_fields.map(|field| SortField::new(field.data_type().clone()));
+    let converter = RowConverter::new(sort_fields.collect())?;
     let keys: Vec<Rows> = sources
         .iter()
         .map(|(contents, batch)| {
-            let start = contents.leading_columns();
-            let columns = batch.columns().get(start..start + key_columns as usize);
-            Ok(converter.convert_columns(columns.unwrap_or_default())?)
+            let key = batch.columns().iter().skip(contents.leading_columns()).take(key_columns as usize);
+            let columns: Vec<ArrayRef> = batch.columns().iter().take(1).chain(key).cloned().collect();
+            Ok(converter.convert_columns(&columns)?)
         })
         .collect::<Result<_>>()?;
     let rows = keys.iter().map(Rows::num_rows).sum();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use proptest::prelude::RngCore as _;
+use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use weir_api::error::Code;
 use weir_api::graph::KeyGroupRange;
