@@ -88,7 +88,7 @@ fn name_of_place(function: &Function) -> Option<Expr> {
         _ => return None,
     };
     let value = Value::SingleQuotedString(place.to_owned());
-    list.args.is_empty().then(|| Expr::Value(ValueWithSpan { value, span: name.span }))
+    list.args.is_empty().then_some(Expr::Value(ValueWithSpan { value, span: name.span }))
 }
 
 /// A number with an exponent, as a cast of its text.

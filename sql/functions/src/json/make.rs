@@ -23,7 +23,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
         |arguments| {
             let column = arguments.column(0)?;
             let is_one_value = column.is_one_value();
-            let mut writer = Writer::new(&column.values, arguments)?;
+            let mut writer = Writer::new(&column.values)?;
             texts(arguments, arguments.rows() * 16, |row, out| {
                 writer.write(if is_one_value { 0 } else { row }, out).map(Some)
             })

@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use datafusion_common::{Result, exec_err, plan_err};
 
-use crate::arguments::Arguments;
 use crate::cast::write_double;
 use crate::type_name::type_name;
 
@@ -54,7 +53,7 @@ impl Writer {
         }
     }
 
-    pub fn new(values: &ArrayRef, arguments: &Arguments<'_>) -> Result<Self> {
+    pub fn new(values: &ArrayRef) -> Result<Self> {
         let as_text = || cast(values, &DataType::Utf8);
         let (values, form) = match values.data_type() {
             DataType::Null | DataType::Boolean | DataType::Decimal128(_, _) => (as_text()?, Form::Plain),
@@ -64,7 +63,7 @@ impl Writer {
             point if point.is_temporal() => (as_text()?, Form::Quoted),
             bytes if bytes.is_binary() => (cast(values, &DataType::Binary)?, Form::Bytes),
             DataType::List(_) => {
-                let inside = Self::new(values.as_list::<i32>().values(), arguments)?;
+                let inside = Self::new(values.as_list::<i32>().values())?;
                 (values.clone(), Form::Array(Box::new(inside)))
             }
             DataType::Struct(fields) => {
@@ -72,14 +71,13 @@ impl Writer {
                 let members = fields
                     .iter()
                     .zip(columns)
-                    .map(|(field, column)| Ok((field.name().clone(), Self::new(column, arguments)?)))
+                    .map(|(field, column)| Ok((field.name().clone(), Self::new(column)?)))
                     .collect::<Result<_>>()?;
                 (values.clone(), Form::Row(members))
             }
             DataType::Map(_, _) => {
                 let maps = values.as_map();
-                let (keys, inside) =
-                    (Self::new(maps.keys(), arguments)?, Self::new(maps.values(), arguments)?);
+                let (keys, inside) = (Self::new(maps.keys())?, Self::new(maps.values())?);
                 (values.clone(), Form::Map(Box::new(keys), Box::new(inside)))
             }
             other => return exec_err!("JSON can't express {}", type_name(other)),

@@ -210,7 +210,8 @@ fn number(text: &str) -> (Option<usize>, &str) {
 fn write_one(directive: &Directive, printable: &Printable, row: usize, out: &mut String) -> Option<()> {
     let value = printable.value(row);
     if matches!(value, Value::Null) && directive.conversion != 'b' {
-        return Some(text(out, directive, "null"));
+        text(out, directive, "null");
+        return Some(());
     }
     match (directive.conversion, value) {
         ('d', Value::Long(value)) => {
