@@ -452,9 +452,7 @@ fn inserts_in_their_forms() {
 fn functions_are_put_in_the_place_of_their_calls() {
     let plan = |text: &str| {
         let explained = answers(&format!("{text}; EXPLAIN SELECT F(id, price) AS x FROM e")).remove(0);
-        let line =
-            explained.lines().find(|line| line.contains("Calc(")).unwrap_or_default().trim().to_owned();
-        line
+        explained.lines().find(|line| line.contains("Calc(")).unwrap_or_default().trim().to_owned()
     };
     assert_eq!(
         plan("CREATE FUNCTION f(a BIGINT, b DOUBLE) RETURNS DOUBLE RETURN a * b"),
