@@ -20,7 +20,8 @@ use weir_api::id::{JobId, LeaderEpoch};
 use crate::commit::Sinks;
 use crate::control::Core;
 use crate::control::event::{Action, Event, ManagerInfo, SessionId};
-use crate::control::job::Failure;
+use crate::control::job::record::JobRecord;
+use crate::control::job::{Failure, Version};
 use crate::control::now::Now;
 use crate::discover::Question;
 use crate::metadata::{Metadata, encoding};
@@ -197,33 +198,14 @@ impl Service {
                 }
                 Action::Close(session, reason) => self.close(session, reason),
                 Action::StepDown(reason) => return Err(Error::new(Code::Fenced, reason)),
-                Action::Persist { record, expected } => {
-                    let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
-                    self.work.spawn(async move {
-                        let job = record.spec.id;
-                        let bytes = encoding::encode(&record);
-                        let result = guarded(metadata.put(epoch, job, Some(expected), bytes)).await;
-                        Event::Persisted { job, result: result.map_err(|error| Failure::from(&error)) }
-                    });
-                }
-                Action::Delete(job, version) => {
-                    let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
-                    self.work.spawn(async move {
-                        if let Err(error) = metadata.delete(epoch, job, version).await {
-                            tracing::warn!(%job, error = error.chain(), "an ended job stays in the metadata");
-                        }
-                        Event::Tick
-                    });
-                }
+                Action::Persist { record, expected } => self.persist(*record, expected),
+                Action::Delete(job, version) => self.delete(job, version),
                 Action::Commit { job, attempt, sinks } => {
                     let found = self.sinks(job)?;
                     self.work.spawn(async move {
                         let result = guarded(found.commit(attempt, sinks)).await;
-                        Event::Committed {
-                            job,
-                            attempt,
-                            result: result.map_err(|error| Failure::from(&error)),
-                        }
+                        let result = result.map_err(|error| Failure::from(&error));
+                        Event::Committed { job, attempt, result }
                     });
                 }
                 Action::Discover { job, vertex, known } => {
@@ -231,11 +213,8 @@ impl Service {
                     let question = Question { registry: self.registry.clone(), graph, vertex, known };
                     self.work.spawn(async move {
                         let result = guarded(question.ask()).await;
-                        Event::Discovered {
-                            job,
-                            vertex,
-                            result: result.map_err(|error| Failure::from(&error)),
-                        }
+                        let result = result.map_err(|error| Failure::from(&error));
+                        Event::Discovered { job, vertex, result }
                     });
                 }
                 Action::Abort { job, attempt } => {
@@ -258,6 +237,26 @@ impl Service {
             self.event(Event::SessionEnded { session, reason })?;
         }
         Ok(())
+    }
+
+    fn persist(&mut self, record: JobRecord, expected: Version) {
+        let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
+        self.work.spawn(async move {
+            let job = record.spec.id;
+            let bytes = encoding::encode(&record);
+            let result = guarded(metadata.put(epoch, job, Some(expected), bytes)).await;
+            Event::Persisted { job, result: result.map_err(|error| Failure::from(&error)) }
+        });
+    }
+
+    fn delete(&mut self, job: JobId, version: Version) {
+        let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
+        self.work.spawn(async move {
+            if let Err(error) = metadata.delete(epoch, job, version).await {
+                tracing::warn!(%job, error = error.chain(), "an ended job stays in the metadata");
+            }
+            Event::Tick
+        });
     }
 
     fn close(&mut self, session: SessionId, reason: String) {

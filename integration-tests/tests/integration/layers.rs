@@ -23,10 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("datafusion", &["weir-sql"]),
     ("rocksdb", &["weir-state"]),
-    ("rdkafka", &["weir-connectors"]),
+    ("rdkafka", &["weir-connectors", "weir-integration-tests"]),
     ("etcd-client", &["weir-jobmanager"]),
     ("parquet", &["weir-connectors"]),
-    ("object_store", &["weir-connectors", "weir-snapshots"]),
+    ("object_store", &["weir-api", "weir-connectors", "weir-snapshots"]),
     ("axum", &["weir-jobmanager", "weir-taskmanager"]),
     ("socket2", &["weir-taskmanager"]),
 ];

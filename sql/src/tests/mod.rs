@@ -2,6 +2,7 @@
 
 mod connectors;
 mod damage;
+mod queries;
 mod request;
 mod session;
 mod statements;
