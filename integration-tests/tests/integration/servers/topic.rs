@@ -112,7 +112,7 @@ impl<'a> Topic<'a> {
         let producer: BaseProducer = self
             .kafka
             .client()
-            .set("acks", "all")
+            .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("batch.size", "1000000")
             .set("queue.buffering.max.kbytes", QUEUED_KBYTES)
@@ -215,6 +215,15 @@ impl<'a> Topic<'a> {
                 // A transaction's end takes an offset but is no record.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     left.remove(&partition);
+                    continue;
+                }
+                // A broker that is away: the client finds the next leader by itself.
+                Some(Err(error))
+                    if matches!(
+                        error.rdkafka_error_code(),
+                        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown)
+                    ) =>
+                {
                     continue;
                 }
                 Some(Err(error)) => panic!("{}: {error}", self.name),
