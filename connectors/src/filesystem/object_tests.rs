@@ -43,7 +43,7 @@ struct Fixture {
 impl Fixture {
     fn new(format: &'static str) -> Self {
         let (configuration, _) = Configuration::from_pairs([("s3.upload.min.part.size", "5mb")]).unwrap();
-        Self { io: runtime(), file_systems: FileSystems::new(&configuration), format }
+        Self { io: runtime(), file_systems: FileSystems::new(&configuration).with_memory(), format }
     }
 
     fn spec(&self) -> weir_proto::v1::TableSpec {
