@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demo on Kafka: a broker, one JobManager and two TaskManagers as processes of their own. One job fills the topic `transactions`,
 # another finds fraud in it and writes the topic `alerts`, which Kafka's own console consumer prints. Runs until Ctrl-C (or for
-# WEIR_DEMO_SECONDS), then stops every process.
+# WEIR_DEMO_SECONDS, or to the alert number WEIR_DEMO_ALERTS), then stops every process.
 set -euo pipefail
 weir=${1:?usage: demo.sh PATH-OF-WEIR}
 if ! command -v curl >/dev/null; then
@@ -12,6 +12,7 @@ fi
 here=$(cd "$(dirname "$0")" && pwd)
 kafka=${WEIR_CACHE:-$HOME/.cache/weir}/kafka-4.1.0
 seconds=${WEIR_DEMO_SECONDS:-0}
+enough=${WEIR_DEMO_ALERTS:-0}
 rest=localhost:${WEIR_DEMO_PORT:-8081}
 port=${WEIR_DEMO_KAFKA_PORT:-29092}
 broker=127.0.0.1:$port
@@ -128,6 +129,7 @@ while [ "$seconds" = 0 ] || [ "$elapsed" -lt "$seconds" ]; do
         tail -n 1 "$work/reader.out"
         printed=$alerts
     fi
+    if [ "$enough" != 0 ] && [ "$printed" -ge "$enough" ]; then break; fi
     case $state in
         FAILED | CANCELED | FINISHED)
             "$weir" info -m "$rest" "$detection" || true
