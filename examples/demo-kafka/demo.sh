@@ -15,6 +15,7 @@ seconds=${WEIR_DEMO_SECONDS:-0}
 enough=${WEIR_DEMO_ALERTS:-0}
 rest=localhost:${WEIR_DEMO_PORT:-8081}
 port=${WEIR_DEMO_KAFKA_PORT:-29092}
+controller=${WEIR_DEMO_CONTROLLER_PORT:-$((port + 1))}
 broker=127.0.0.1:$port
 work=$(mktemp -d /tmp/weir-demo.XXXXXX)
 pids=()
@@ -60,8 +61,8 @@ cp "$kafka"/formatted/* "$work/kafka/"
 cat >"$work/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:$((port + 1))
-listeners=PLAINTEXT://$broker,CONTROLLER://127.0.0.1:$((port + 1))
+controller.quorum.voters=1@127.0.0.1:$controller
+listeners=PLAINTEXT://$broker,CONTROLLER://127.0.0.1:$controller
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=$work/kafka

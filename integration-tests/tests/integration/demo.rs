@@ -19,6 +19,7 @@ fn the_demo_on_kafka_prints_alerts_and_ends() {
         .env("WEIR_DEMO_ALERTS", "1")
         .env("WEIR_DEMO_PORT", free_port().to_string())
         .env("WEIR_DEMO_KAFKA_PORT", port.to_string())
+        .env("WEIR_DEMO_CONTROLLER_PORT", free_port().to_string())
         .output()
         .expect("the demo starts");
     let (printed, errors) =

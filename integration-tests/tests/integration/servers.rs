@@ -31,10 +31,19 @@ fn cache() -> PathBuf {
     )
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, different at each call, and below those from which the system takes the ports of outgoing
+/// connections: one of them could take it before its server does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has an address").port()
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes side by side begin in different places.
+    let start = std::process::id().wrapping_mul(37);
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("there is a free port")
 }
 
 /// A new folder for a server's data. Statics are never dropped, so it stays until the next test process removes it.
