@@ -174,6 +174,7 @@ fn listeners((port, controller): (u16, u16)) -> String {
     format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")
 }
 
+/// Nothing is deleted for its age: tests write records with timestamps of years ago.
 fn properties(folder: &std::path::Path, index: usize, ports: &[(u16, u16)]) -> String {
     let voters: Vec<String> = ports
         .iter()
@@ -206,6 +207,7 @@ num.io.threads=2
 num.recovery.threads.per.data.dir=1
 message.max.bytes={LARGEST_RECORD}
 replica.fetch.max.bytes={LARGEST_RECORD}
+log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=2097152
 log.segment.bytes=67108864
 log.segment.delete.delay.ms=1000
