@@ -111,7 +111,7 @@ codes! {
     /// Slots were not found in time.
     NoSlots = "WEIR-3005", External, Restart;
     /// The sender speaks for a leader or an attempt that is over.
-    Fenced = "WEIR-3006", Internal, Never;
+    Fenced = "WEIR-3006", Internal, Restart;
     /// The job doesn't exist.
     UnknownJob = "WEIR-3007", User, Never;
     /// A process of another version wants to join.
