@@ -10,6 +10,36 @@ pub struct Barrier {
     pub checkpoint_id: u64,
     /// When it was triggered, in milliseconds since 1970.
     pub timestamp_millis: i64,
+    /// What it is taken for.
+    pub purpose: Purpose,
+}
+
+/// What a snapshot is taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Purpose {
+    /// Recovery: it may build on files of earlier ones.
+    #[default]
+    Checkpoint,
+    /// A user: everything is written anew, the job goes on.
+    Savepoint,
+    /// A user who stops the job: sources emit nothing behind the barrier.
+    Suspend,
+    /// Likewise, and event time runs to its end before the barrier.
+    Drain,
+}
+
+impl Purpose {
+    /// Whether everything must be written, without reference to earlier files.
+    #[must_use]
+    pub const fn is_savepoint(self) -> bool {
+        !matches!(self, Self::Checkpoint)
+    }
+
+    /// Whether sources emit nothing behind the barrier.
+    #[must_use]
+    pub const fn stops_sources(self) -> bool {
+        matches!(self, Self::Suspend | Self::Drain)
+    }
 }
 
 /// One element of a stream.

@@ -10,12 +10,12 @@ use arrow::datatypes::SchemaRef;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::KeyGroupRange;
 use crate::id::OperatorUid;
 use crate::metrics::OperatorMetrics;
 use crate::output::Output;
-use crate::state::KeyedState;
+use crate::state::{KeyedState, OperatorState};
 use crate::watermark::Watermark;
 
 /// How far a call came.
@@ -59,7 +59,7 @@ pub trait Operator {
     /// What it emits; `None` for sinks.
     fn output_schema(&self) -> Option<SchemaRef>;
 
-    /// Prepares; state has been imported before.
+    /// Prepares; state is imported after it, before the first record.
     fn open(&mut self, _context: &OperatorContext) -> Result<()> {
         Ok(())
     }
@@ -103,6 +103,17 @@ pub trait Operator {
     /// The watermark that the next stage gets after `on_watermark(input)` is done; `None`: not yet.
     fn output_watermark(&self, input: Watermark) -> Option<Watermark> {
         Some(input)
+    }
+
+    /// State that isn't keyed, as it is at a barrier. Called after `flush`, like [`KeyedState::freeze`].
+    fn operator_state(&mut self) -> Result<Vec<OperatorState>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes operator state back, entries dealt out by its redistribution. Comes after `open`, before the first record, once for
+    /// each state that the snapshot has.
+    fn restore_operator_state(&mut self, state: OperatorState) -> Result<()> {
+        Err(Error::internal(format!("an operator without state is given the state `{}`", state.name)))
     }
 
     /// The operator's keyed state, if it has any.

@@ -81,6 +81,17 @@ pub struct ReaderContext {
     pub metrics: Arc<OperatorMetrics>,
 }
 
+/// How far a split has been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SplitProgress {
+    /// Nothing of it has been handed over: reading begins where the split says.
+    Fresh,
+    /// Reading goes on here, in the connector's own unit: what [`Split`]'s `position` says after a restore.
+    At(u64),
+    /// To its end. A reader that is given a split whose `ended` is set hands nothing of it over, its end apart.
+    Ended,
+}
+
 /// What a reader hands over.
 #[derive(Debug)]
 pub enum SourceEvent {
@@ -113,6 +124,18 @@ pub trait SourceReader {
     fn continues(&self, _split: usize) -> bool {
         false
     }
+
+    /// How far each split of the reader's list has been read, counting what has been handed over, for a snapshot.
+    ///
+    /// `None` in the middle of events that belong together, as a batch and its dead letters do: a barrier between them would
+    /// lose or double some. It is asked again after the next event, which comes at once.
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        None
+    }
+
+    /// A checkpoint is complete in which the splits had come so far: those who watch the source's progress from outside may be
+    /// told. Never blocks, and no failure of it fails the job.
+    fn checkpoint_complete(&mut self, _progress: &[SplitProgress]) {}
 
     /// Splits that were found later: their positions go on where the list ends.
     fn add_splits(&mut self, _splits: Vec<Split>) -> Result<()> {

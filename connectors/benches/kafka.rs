@@ -169,6 +169,7 @@ fn write(brokers: &str, topic: &str, io: &tokio::runtime::Runtime, batches: Vec<
             subtask: 0,
             parallelism: 1,
             io: io.handle().clone(),
+            blobs: None,
             metrics: Arc::new(OperatorMetrics::default()),
         })
         .expect("a writer");
@@ -178,7 +179,9 @@ fn write(brokers: &str, topic: &str, io: &tokio::runtime::Runtime, batches: Vec<
             poll_fn(|context| writer.poll_ready(context)).await.expect("ready");
             writer.write(batch.into()).expect("taken");
         }
-        poll_fn(|context| writer.poll_prepare(context)).await.expect("acknowledged");
+        poll_fn(|context| writer.poll_prepare(weir_api::id::CheckpointId(1), context))
+            .await
+            .expect("acknowledged");
     });
 }
 

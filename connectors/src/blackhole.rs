@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use weir_api::Batch;
 use weir_api::connector::{Connector, OptionDescription};
 use weir_api::error::Result;
+use weir_api::id::CheckpointId;
 use weir_api::sink::{Committable, Sink, SinkWriter, WriterContext};
 use weir_api::source::Source;
 use weir_proto::v1::TableSpec;
@@ -60,7 +61,11 @@ impl SinkWriter for BlackholeWriter {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_prepare(&mut self, _context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
+    fn poll_prepare(
+        &mut self,
+        _checkpoint: CheckpointId,
+        _context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Committable>>> {
         Poll::Ready(Ok(Vec::new()))
     }
 }

@@ -218,7 +218,7 @@ mod tests {
         }
 
         fn prepare(&mut self) -> Result<Vec<Committable>> {
-            self.step("prepare".into()).map(|()| vec![vec![1]])
+            self.step("prepare".into()).map(|()| vec![vec![1].into()])
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
             poll_fn(|context| handover.poll_ready(context)).await.unwrap();
             poll_fn(|context| handover.poll_flush(context)).await.unwrap();
             let committables = poll_fn(|context| handover.poll_prepare(context)).await.unwrap();
-            assert_eq!(committables, [vec![1]]);
+            assert_eq!(committables, [Committable::from(vec![1])]);
         });
         let steps: Vec<_> = steps.try_iter().collect();
         assert_eq!(

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use weir_api::Batch;
 use weir_api::connector::{Connector, OptionDescription};
 use weir_api::error::{Code, Error, Result};
+use weir_api::id::CheckpointId;
 use weir_api::metrics::OperatorMetrics;
 use weir_api::sink::{Committable, Sink, SinkWriter, WriterContext};
 use weir_api::source::Source;
@@ -109,7 +110,11 @@ impl SinkWriter for PrintWriter {
         self.0.poll_flush(context)
     }
 
-    fn poll_prepare(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
+    fn poll_prepare(
+        &mut self,
+        _checkpoint: CheckpointId,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Committable>>> {
         self.0.poll_prepare(context)
     }
 }

@@ -14,10 +14,10 @@ use weir_api::Batch;
 use weir_api::clock::Clock;
 use weir_api::config::Configuration;
 use weir_api::error::Result;
-use weir_api::id::{Attempt, JobId};
+use weir_api::id::{Attempt, CheckpointId, JobId, SubtaskIndex};
 use weir_api::metrics::OperatorMetrics;
 use weir_api::schema;
-use weir_api::sink::{Committable, Sink, SinkWriter, WriterContext};
+use weir_api::sink::{CommitScope, Committable, Committer, Prepared, Sink, SinkWriter, WriterContext};
 use weir_api::source::{ReaderContext, Source, SourceEvent, SourceReader};
 use weir_proto::v1::literal::Value;
 use weir_proto::v1::predicate::Operator;
@@ -144,6 +144,7 @@ pub fn writer_context(subtask: u32, attempt: u32, io: Handle) -> WriterContext {
         subtask,
         parallelism: 2,
         io,
+        blobs: None,
         metrics: Arc::new(OperatorMetrics::default()),
     }
 }
@@ -156,6 +157,23 @@ pub fn write_all(writer: &mut dyn SinkWriter, batches: Vec<Batch>) -> Result<Vec
             writer.write(batch)?;
         }
         poll_fn(|context| writer.poll_flush(context)).await?;
-        poll_fn(|context| writer.poll_prepare(context)).await
+        poll_fn(|context| writer.poll_prepare(CheckpointId(1), context)).await
     })
+}
+
+/// Commits what [`write_all`] has prepared, as the JobManager does while the job runs.
+pub async fn commit(committer: &dyn Committer, committables: Vec<Committable>) -> Result<()> {
+    let scope = CommitScope {
+        job: JobId::from_bytes([7; 16]),
+        uid: "sink".to_owned(),
+        fence: None,
+        parallelism: 1,
+        blobs: None,
+    };
+    let prepared = committables.into_iter().map(|committable| Prepared {
+        checkpoint: CheckpointId(1),
+        subtask: SubtaskIndex(0),
+        committable,
+    });
+    committer.commit(&scope, prepared.collect()).await
 }

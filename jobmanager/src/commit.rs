@@ -9,7 +9,8 @@ use std::time::Duration;
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::{JobGraph, OperatorNode};
-use weir_api::id::{Attempt, JobId};
+use weir_api::id::{Attempt, CheckpointId, JobId, SubtaskIndex};
+use weir_api::sink::{CommitScope, Prepared};
 use weir_proto::v1::operator_spec::Kind;
 
 use crate::control::job::record::SinkCommit;
@@ -36,8 +37,20 @@ impl Sinks {
                 let committer = self.committer(node)?.ok_or_else(|| {
                     Error::internal(format!("sink {} prepared results but has no committer", node.name))
                 })?;
+                let scope = CommitScope {
+                    job: self.job,
+                    uid: node.uid.to_string(),
+                    fence: None,
+                    parallelism: 0,
+                    blobs: None,
+                };
+                let prepared = sink.committables.into_iter().map(|payload| Prepared {
+                    checkpoint: CheckpointId(0),
+                    subtask: SubtaskIndex(0),
+                    committable: payload.into(),
+                });
                 committer
-                    .commit(sink.committables)
+                    .commit(&scope, prepared.collect())
                     .await
                     .map_err(|error| error.context(format!("commit sink {}", node.name)))?;
             }

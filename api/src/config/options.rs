@@ -132,6 +132,16 @@ pub(super) fn find(key: &str) -> Option<&'static Description> {
         "execution.buffer-timeout" => "execution.buffer-timeout.interval",
         "restart-strategy" => "restart-strategy.type",
         "s3.path.style.access" => "s3.path-style-access",
+        "state.backend" => "state.backend.type",
+        "state.checkpoints.dir" => "execution.checkpointing.dir",
+        "state.savepoints.dir" => "execution.checkpointing.savepoint-dir",
+        "state.checkpoints.num-retained" => "execution.checkpointing.num-retained",
+        "state.backend.incremental" => "execution.checkpointing.incremental",
+        "state.backend.local-recovery" => "execution.checkpointing.local-backup.enabled",
+        "taskmanager.state.local.root-dirs" => "execution.checkpointing.local-backup.dirs",
+        "execution.checkpointing.local-backup.dir" => "execution.checkpointing.local-backup.dirs",
+        "execution.savepoint.path" => "execution.state-recovery.path",
+        "execution.savepoint.ignore-unclaimed-state" => "execution.state-recovery.ignore-unclaimed-state",
         other => other,
     };
     ALL.iter().find(|option| option.key == key)
@@ -156,6 +166,48 @@ options! {
     "The session's time zone, for casts between TIMESTAMP and TIMESTAMP_LTZ."
     STATE_LIMIT: ByteSize = "state.memory.limit", "1 gb", Job;
     "The most memory that the state of one operator instance may take; beyond it the job fails with a clear error instead of the process running out of memory."
+    STATE_BACKEND: String = "state.backend.type", "hashmap", Job, check |text| check_one_of(&["hashmap"], text);
+    "Where state lives while a job runs: `hashmap`, in memory."
+    STATE_TTL: Duration = "table.exec.state.ttl", "0 ms", Job;
+    "After this long without a change, state of queries that would otherwise keep it for ever is dropped; 0: never."
+    CHECKPOINT_INTERVAL: Duration = "execution.checkpointing.interval", "0 ms", Job;
+    "How often a checkpoint is triggered; 0: never. Without checkpoints a failed job starts from the beginning, and the output of an unbounded job to files or to an exactly-once topic is never committed."
+    CHECKPOINT_TIMEOUT: Duration = "execution.checkpointing.timeout", "10 min", Job;
+    "A checkpoint that isn't complete after this long is given up."
+    CHECKPOINT_MIN_PAUSE: Duration = "execution.checkpointing.min-pause", "0 ms", Job;
+    "The least time between the end of a checkpoint and the beginning of the next."
+    CHECKPOINT_CONCURRENT: u32 = "execution.checkpointing.max-concurrent-checkpoints", "1", Job, check check_positive;
+    "How many checkpoints may be under way at once."
+    CHECKPOINT_TOLERABLE: u32 = "execution.checkpointing.tolerable-failed-checkpoints", "2147483647", Job;
+    "How many checkpoints in a row may fail before the job is restarted."
+    CHECKPOINT_RETENTION: String = "execution.checkpointing.externalized-checkpoint-retention", "DELETE_ON_CANCELLATION", Job, check |text| check_one_of(&["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"], text);
+    "What becomes of the checkpoints of a job that is cancelled: `RETAIN_ON_CANCELLATION` or `DELETE_ON_CANCELLATION`. A failed job's are always kept."
+    CHECKPOINT_RETAINED: u32 = "execution.checkpointing.num-retained", "1", Job, check check_positive;
+    "How many completed checkpoints are kept."
+    CHECKPOINT_DIR: String = "execution.checkpointing.dir", "", Job;
+    "Where checkpoints go: `s3://bucket/path` or `file:///path`, which JobManager and TaskManagers must all reach."
+    SAVEPOINT_DIR: String = "execution.checkpointing.savepoint-dir", "", Job;
+    "Where savepoints go that are asked for without a folder."
+    CHECKPOINT_MODE: String = "execution.checkpointing.mode", "EXACTLY_ONCE", Job, check |text| check_one_of(&["EXACTLY_ONCE"], text);
+    "Barriers are aligned: `EXACTLY_ONCE`."
+    CHECKPOINT_INCREMENTAL: bool = "execution.checkpointing.incremental", "true", Job;
+    "Whether a checkpoint writes only what has changed since the last one. Flink's default is false."
+    LOCAL_BACKUP: bool = "execution.checkpointing.local-backup.enabled", "true", Process;
+    "Whether a TaskManager keeps copies of the files that it writes for checkpoints, so that a restart on the same host downloads nothing. Flink's default is false."
+    LOCAL_BACKUP_DIRS: String = "execution.checkpointing.local-backup.dirs", "", Process;
+    "The folder of these copies, which TaskManagers of one host may share; without it, one under `io.tmp.dirs`."
+    LOCAL_BACKUP_SIZE: ByteSize = "execution.checkpointing.local-backup.max-size", "10 gb", Process;
+    "The most bytes that the copies may take."
+    TMP_DIRS: String = "io.tmp.dirs", "", Process;
+    "The folder for temporary files; without it, the system's."
+    RECOVERY_PATH: String = "execution.state-recovery.path", "", Job;
+    "The savepoint or retained checkpoint that the job starts from."
+    RECOVERY_IGNORE_UNCLAIMED: bool = "execution.state-recovery.ignore-unclaimed-state", "false", Job;
+    "Whether state that no operator of the job takes may be left behind."
+    RECOVERY_CLAIM_MODE: String = "execution.state-recovery.claim-mode", "NO_CLAIM", Job, check |text| check_one_of(&["NO_CLAIM", "CLAIM"], text);
+    "`NO_CLAIM`: the snapshot stays the user's, and the job's first checkpoint doesn't refer to it; `CLAIM`: it becomes the job's, which deletes it once it is subsumed."
+    RECOVERY_FALLBACK: bool = "execution.state-recovery.allow-older-checkpoint", "false", Job;
+    "Whether a job whose newest checkpoint is damaged may go on from an older one although a sink has committed the newer one's output, which then comes twice."
     RESTART_STRATEGY: String = "restart-strategy.type", "exponential-delay", Job, check |text| check_one_of(&["none", "off", "disable", "fixed-delay", "fixeddelay", "failure-rate", "failurerate", "exponential-delay", "exponentialdelay"], text);
     "What happens after a task fails for a reason that a restart can help: `none`, `fixed-delay`, `failure-rate` or `exponential-delay`."
     FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts", "1", Job;
@@ -202,9 +254,9 @@ options! {
     "Whether jobs can be submitted by REST."
     WEB_CANCEL: bool = "web.cancel.enable", "true", Process;
     "Whether jobs can be cancelled by REST."
-    HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", "10 s", Process;
+    HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", "1 s", Process;
     "How often JobManager and TaskManager tell each other that they live."
-    HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "50 s", Process;
+    HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "5 s", Process;
     "After this long without a word the other one counts as lost. A closed connection counts at once."
     TASK_SLOTS: u32 = "taskmanager.numberOfTaskSlots", "0", Process;
     "How many slots, each a thread, a TaskManager has; 0: one for each core."

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::{Attempt, JobId};
-use weir_api::sink::{Committable, Committer};
+use weir_api::sink::{CommitScope, Committer, Prepared};
 use weir_api::storage::Location;
 
 use super::layout;
@@ -36,8 +36,11 @@ pub struct FileCommitter {
 
 #[async_trait]
 impl Committer for FileCommitter {
-    async fn commit(&self, committables: Vec<Committable>) -> Result<()> {
-        let pending = committables.iter().map(|pending| Pending::of(pending)).collect::<Result<Vec<_>>>()?;
+    async fn commit(&self, _scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
+        let pending = prepared
+            .iter()
+            .map(|prepared| Pending::of(&prepared.committable.payload))
+            .collect::<Result<Vec<_>>>()?;
         let success = self.success.clone();
         match &self.root {
             Location::Local(_) => blocking(move || rename_all(&pending, success.as_ref())).await,

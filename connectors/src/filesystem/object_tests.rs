@@ -86,20 +86,23 @@ fn objects_of_several_parts_are_seen_when_they_are_committed_and_read_by_ranges(
         let batches: Vec<_> = (0..12).map(|n| rows(n * 1_000..(n + 1) * 1_000)).collect();
         let committables = fixture.write(1, batches);
         assert_eq!(committables.len(), 1);
-        let Pending::Complete { parts, .. } = Pending::of(&committables[0]).unwrap() else {
+        let Pending::Complete { parts, .. } = Pending::of(&committables[0].payload).unwrap() else {
             panic!("an upload")
         };
         assert!(parts.len() > 1, "several parts");
         assert!(fixture.keys().iter().all(|key| key.contains("/.weir-")), "{:?}", fixture.keys());
         assert_eq!(fixture.read().num_rows(), 0, "nothing can be seen before the commit");
         let committer = fixture.committer();
-        fixture.io.block_on(committer.commit(committables.clone())).unwrap();
+        fixture.io.block_on(crate::testing::commit(committer.as_ref(), committables.clone())).unwrap();
         assert_eq!(fixture.keys().len(), 1, "the marker is gone: {:?}", fixture.keys());
         let read = fixture.read();
         assert_eq!(read.num_rows(), 12_000);
         assert_eq!(read.column(0).as_primitive::<Int64Type>().values()[11_999], 11_999);
         assert_eq!(read, rows(0..12_000));
-        fixture.io.block_on(committer.commit(committables)).expect("committing twice is committing once");
+        fixture
+            .io
+            .block_on(crate::testing::commit(committer.as_ref(), committables))
+            .expect("committing twice is committing once");
         assert_eq!(fixture.keys().len(), 1);
     }
 }
@@ -117,8 +120,11 @@ fn an_abort_gives_up_the_uploads_of_ended_attempts_alone() {
         fixture.io.block_on(committer.abort(JobId::from_bytes([8; 16]), Attempt(9))).unwrap();
     }
     assert_eq!(fixture.keys().len(), 1);
-    let error = fixture.io.block_on(committer.commit(lost)).expect_err("what was prepared is lost");
+    let error = fixture
+        .io
+        .block_on(crate::testing::commit(committer.as_ref(), lost))
+        .expect_err("what was prepared is lost");
     assert_eq!(error.code(), Code::Io);
-    fixture.io.block_on(committer.commit(kept)).unwrap();
+    fixture.io.block_on(crate::testing::commit(committer.as_ref(), kept)).unwrap();
     assert_eq!(fixture.read(), rows(10..20));
 }

@@ -46,6 +46,7 @@ impl Pending {
     /// As a committable.
     pub fn encode(&self) -> Result<Committable> {
         serde_json::to_vec(self)
+            .map(Committable::from)
             .map_err(|error| Error::internal("describe a written file").with_source(error))
     }
 

@@ -6,6 +6,7 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
+use weir_api::id::CheckpointId;
 use weir_api::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
 use weir_api::storage::{FileSystems, Location};
 
@@ -153,7 +154,11 @@ impl SinkWriter for FileWriter {
         self.0.poll_flush(context)
     }
 
-    fn poll_prepare(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
+    fn poll_prepare(
+        &mut self,
+        _checkpoint: CheckpointId,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Committable>>> {
         self.0.poll_prepare(context)
     }
 }

@@ -50,7 +50,7 @@ impl FileSplit {
         };
         let payload = serde_json::to_vec(self)
             .map_err(|error| Error::internal(format!("describe {}", self.file.path)).with_source(error))?;
-        Ok(Split { id: format!("{}:{part}", self.file.path), payload, weight })
+        Ok(Split { id: format!("{}:{part}", self.file.path), payload, weight, ..Split::default() })
     }
 
     /// The part in a split's payload.

@@ -69,7 +69,12 @@ fn read(schema: &SchemaRef, path: &Path, options: &[(&str, &str)]) -> Result<(Re
     Ok((batch, metrics.num_records_in_errors.get()))
 }
 
-fn write(path: &Path, options: &[(&str, &str)], attempt: u32, batches: Vec<RecordBatch>) -> Vec<Vec<u8>> {
+fn write(
+    path: &Path,
+    options: &[(&str, &str)],
+    attempt: u32,
+    batches: Vec<RecordBatch>,
+) -> Vec<weir_api::sink::Committable> {
     let io = runtime();
     let sink = file_sink(path, options);
     let mut writer = sink.writer(writer_context(1, attempt, io.handle().clone())).unwrap();
@@ -108,9 +113,10 @@ fn all_formats_there_and_back() {
         assert_eq!(read(&schema(), &out, &format).unwrap().0.num_rows(), 0);
         let io = runtime();
         let committer = file_sink(&out, &format).committer().unwrap();
-        io.block_on(committer.commit(committables.clone())).unwrap();
+        io.block_on(crate::testing::commit(committer.as_ref(), committables.clone())).unwrap();
         let names = visible(&out);
-        io.block_on(committer.commit(committables)).expect("committing twice is committing once");
+        io.block_on(crate::testing::commit(committer.as_ref(), committables))
+            .expect("committing twice is committing once");
         assert_eq!(visible(&out), names);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "the hidden folder is gone");
         assert!(names[0].starts_with("part-") && names[0].contains("-1-0."), "{names:?}");
@@ -132,7 +138,12 @@ fn files_roll_and_no_rows_make_no_file() {
     let committables =
         write(folder.path(), &json, 1, (0..10).map(|n| rows(n * 1_000..(n + 1) * 1_000)).collect());
     assert_eq!(committables.len(), 10);
-    runtime().block_on(file_sink(folder.path(), &json).committer().unwrap().commit(committables)).unwrap();
+    runtime()
+        .block_on(crate::testing::commit(
+            file_sink(folder.path(), &json).committer().unwrap().as_ref(),
+            committables,
+        ))
+        .unwrap();
     assert_eq!(visible(folder.path()).len(), 10);
     assert_eq!(read(&schema(), folder.path(), &[("format", "json")]).unwrap().0.num_rows(), 10_000);
     assert!(write(folder.path(), &json, 2, Vec::new()).is_empty());
@@ -154,10 +165,11 @@ fn an_abort_removes_what_the_jobs_attempts_left_and_nothing_else() {
     }
     io.block_on(committer.abort(JobId::from_bytes([8; 16]), Attempt(9))).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    io.block_on(committer.commit(kept.clone())).unwrap();
+    io.block_on(crate::testing::commit(committer.as_ref(), kept.clone())).unwrap();
     assert_eq!(visible(folder.path()).len(), 1);
     fs::remove_file(folder.path().join(&visible(folder.path())[0])).unwrap();
-    let error = io.block_on(committer.commit(kept)).expect_err("what was prepared is lost");
+    let error =
+        io.block_on(crate::testing::commit(committer.as_ref(), kept)).expect_err("what was prepared is lost");
     assert_eq!(error.code(), Code::Io);
 }
 

@@ -34,6 +34,7 @@ impl Share {
                     id: format!("{index}/{count}"),
                     payload,
                     weight: total.map_or(1, |total| total / count),
+                    ..Split::default()
                 })
             })
             .collect()

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use rdkafka::ClientConfig;
 use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
+use weir_api::id::CheckpointId;
 use weir_api::sink::{Committable, Sink, SinkWriter, WriterContext};
 
 use super::layout::Layout;
@@ -158,7 +159,11 @@ impl SinkWriter for Writer {
         self.handover.poll_flush(context)
     }
 
-    fn poll_prepare(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
+    fn poll_prepare(
+        &mut self,
+        _checkpoint: CheckpointId,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Committable>>> {
         self.handover.poll_prepare(context)
     }
 }

@@ -28,7 +28,8 @@ impl PartitionSplit {
         let payload = serde_json::to_vec(self)
             .map_err(|error| Error::internal("write a Kafka split").with_source(error))?;
         let weight = self.end.map_or(1, |end| u64::try_from(end.saturating_sub(self.start)).unwrap_or(0) + 1);
-        Ok(Split { id: format!("{}-{}", self.topic, self.partition), payload, weight })
+        let id = format!("{}-{}", self.topic, self.partition);
+        Ok(Split { id, payload, weight, ..Split::default() })
     }
 
     /// The partition in a split's payload.

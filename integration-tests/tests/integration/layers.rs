@@ -9,21 +9,35 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-proto", &[]),
     ("weir-api", &["weir-proto"]),
     ("weir-snapshots", &["weir-proto", "weir-api"]),
+    ("weir-state", &["weir-api", "weir-snapshots"]),
     ("weir-functions", &["weir-api"]),
     ("weir-sql", &["weir-proto", "weir-api", "weir-functions"]),
     ("weir-operators", &["weir-proto", "weir-api", "weir-functions"]),
     ("weir-connectors", &["weir-proto", "weir-api"]),
-    ("weir-taskmanager", &["weir-proto", "weir-api", "weir-operators"]),
-    ("weir-jobmanager", &["weir-proto", "weir-api", "weir-sql"]),
-    ("weir", &["weir-api", "weir-sql", "weir-connectors", "weir-jobmanager", "weir-taskmanager"]),
+    ("weir-taskmanager", &["weir-proto", "weir-api", "weir-operators", "weir-snapshots", "weir-state"]),
+    ("weir-jobmanager", &["weir-proto", "weir-api", "weir-snapshots", "weir-sql"]),
+    (
+        "weir",
+        &[
+            "weir-proto",
+            "weir-api",
+            "weir-sql",
+            "weir-snapshots",
+            "weir-connectors",
+            "weir-jobmanager",
+            "weir-taskmanager",
+        ],
+    ),
     ("weir-integration-tests", &[]),
+    // What judges the engine's output links nothing of it.
+    ("weir-chaos", &[]),
 ];
 
 /// Libraries that only these crates may name.
 const OWNED: &[(&str, &[&str])] = &[
     ("datafusion", &["weir-sql"]),
     ("rocksdb", &["weir-state"]),
-    ("rdkafka", &["weir-connectors", "weir-integration-tests"]),
+    ("rdkafka", &["weir-connectors", "weir-integration-tests", "weir-chaos"]),
     ("etcd-client", &["weir-jobmanager"]),
     ("parquet", &["weir-connectors"]),
     ("object_store", &["weir-api", "weir-connectors", "weir-snapshots"]),

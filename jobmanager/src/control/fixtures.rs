@@ -58,7 +58,7 @@ pub(crate) fn record(n: u8, sources: u32, sinks: u32, config: &[(&str, &str)]) -
     let splits = (0..sources).map(|subtask| SplitAssignment {
         vertex: 0,
         subtask,
-        splits: vec![Split { id: subtask.to_string(), payload: vec![n], weight: 1 }],
+        splits: vec![Split { id: subtask.to_string(), payload: vec![n], weight: 1, ..Split::default() }],
     });
     let spec = JobSpec {
         id: JobId::from_bytes([n; 16]),

@@ -72,5 +72,7 @@ pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body 
             })
             .collect(),
         splits: job.splits().iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
+        restore: None,
+        checkpoint_location: String::new(),
     })
 }

@@ -358,7 +358,7 @@ impl World {
         } else {
             let there = self.oracle.splits_that_exist(job, self.now);
             let new = there.into_iter().filter(|id| !known.contains(id));
-            Ok(new.map(|id| Split { id, payload: Vec::new(), weight: 1 }).collect())
+            Ok(new.map(|id| Split { id, payload: Vec::new(), weight: 1, ..Split::default() }).collect())
         };
         self.after(0, Happening::ToCore(generation, Event::Discovered { job, vertex, result }));
     }

@@ -55,8 +55,12 @@ mod tests {
     use super::*;
 
     fn splits(weights: &[u64]) -> Vec<Split> {
-        let split =
-            |(n, weight): (usize, &u64)| Split { id: n.to_string(), payload: vec![], weight: *weight };
+        let split = |(n, weight): (usize, &u64)| Split {
+            id: n.to_string(),
+            payload: vec![],
+            weight: *weight,
+            ..Split::default()
+        };
         weights.iter().enumerate().map(split).collect()
     }
 

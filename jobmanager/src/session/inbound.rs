@@ -32,6 +32,9 @@ pub(super) fn said(message: TaskManagerMessage) -> Result<(LeaderEpoch, Said)> {
         Some(Body::Heartbeat(_)) => Said::Heartbeat,
         Some(Body::TaskState(changed)) => task_state(changed)?,
         Some(Body::Metrics(report)) => metrics(report)?,
+        Some(Body::CheckpointAcknowledged(_) | Body::CheckpointDeclined(_)) => {
+            return Err(malformed("a word on a checkpoint, where none was triggered"));
+        }
     };
     Ok((epoch, said))
 }

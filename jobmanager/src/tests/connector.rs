@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use weir_api::connector::{Connector, OptionDescription};
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::{Attempt, JobId};
-use weir_api::sink::{Committer, Sink, SinkWriter, WriterContext};
+use weir_api::sink::{CommitScope, Committer, Prepared, Sink, SinkWriter, WriterContext};
 use weir_api::source::{Boundedness, ReaderContext, Source, SourceReader};
 use weir_proto::v1::{Split, TableSpec};
 
@@ -111,7 +111,12 @@ impl Source for TestSource {
             return Err(Error::new(Code::NotFound, "the folder isn't there"));
         }
         let bytes = if parallelism == 77 { 1 << 20 } else { 1 };
-        let split = |n: u32| Split { id: n.to_string(), payload: vec![n as u8; bytes], weight: 1 };
+        let split = |n: u32| Split {
+            id: n.to_string(),
+            payload: vec![n as u8; bytes],
+            weight: 1,
+            ..Split::default()
+        };
         Ok((0..2 * parallelism).map(split).collect())
     }
 
@@ -148,13 +153,17 @@ struct TestCommitter {
 
 #[async_trait]
 impl Committer for TestCommitter {
-    async fn commit(&self, committables: Vec<Vec<u8>>) -> Result<()> {
+    async fn commit(&self, _scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
         let failure = self.log.failures.lock().unwrap().pop();
         if let Some(code) = failure {
             assert_ne!(code, Code::TaskPanicked, "a committer with a bug");
             return Err(Error::new(code, "the storage is away"));
         }
-        self.log.entries.lock().unwrap().push(Told::Commit(committables));
+        self.log
+            .entries
+            .lock()
+            .unwrap()
+            .push(Told::Commit(prepared.iter().map(|one| one.committable.payload.to_vec()).collect()));
         Ok(())
     }
 

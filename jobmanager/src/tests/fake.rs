@@ -131,7 +131,8 @@ impl Fake {
         let payload = format!("{}/{}", task.attempt, task.subtask).into_bytes();
         let committables = if sink { vec![Committable { operator: 0, payload }] } else { Vec::new() };
         let task = Some(task.clone());
-        let changed = TaskStateChanged { task, state: state as i32, failure: None, committables };
+        let changed =
+            TaskStateChanged { task, state: state as i32, failure: None, committables, snapshot: None };
         self.say(Body::TaskState(changed)).await;
     }
 
@@ -153,6 +154,7 @@ impl Fake {
             state: TaskState::Failed as i32,
             failure: Some(failure),
             committables: Vec::new(),
+            snapshot: None,
         };
         self.say(Body::TaskState(changed)).await;
     }

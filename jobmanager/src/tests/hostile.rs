@@ -51,7 +51,13 @@ async fn malformed_messages_end_their_session_only() {
     let (cluster, good, job) = peaceful().await;
     let task = |bytes: usize| Some(SubtaskId { job_id: vec![1; bytes], attempt: 1, vertex: 0, subtask: 0 });
     let state = |task, state| {
-        Body::TaskState(TaskStateChanged { task, state, failure: None, committables: Vec::new() })
+        Body::TaskState(TaskStateChanged {
+            task,
+            state,
+            failure: None,
+            committables: Vec::new(),
+            snapshot: None,
+        })
     };
     let bad = [
         Body::Register(registration("again", 1)),
@@ -94,6 +100,7 @@ async fn what_is_about_others_or_nothing_changes_nothing() {
                 state,
                 failure: None,
                 committables: Vec::new(),
+                snapshot: None,
             })
         } else {
             let metrics = SubtaskMetrics { task: Some(task), num_records_in: u64::MAX, ..Default::default() };

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::{KeyGroupRange, PANE_COLUMN, PANE_START_COLUMN, partial_columns};
-use weir_api::state::{KEY_GROUP_COLUMN, KeyedState, StateTable};
+use weir_api::state::{Frozen, KEY_GROUP_COLUMN, KeyedState, Pieces, Scope, StateTable};
 
 use super::pane::{PaneTable, Partials, Scratch};
 use super::restored::key_groups;
@@ -29,17 +29,9 @@ const FIRED: &str = "fired";
 type Imported = (Part, Vec<ArrayRef>, Vec<ArrayRef>);
 
 impl KeyedState for WindowAggregate {
-    fn export(&self, range: KeyGroupRange) -> Result<Vec<StateTable>> {
-        if self.firing.is_some() {
-            return Err(Error::internal(format!("operator '{}' is exported while it fires", self.plan.name)));
-        }
-        let mut tables = vec![self.export_fired(range)?, self.export_panes(range)?];
-        for call in 0..self.plan.calls.len() {
-            if self.plan.calls[call].distinct {
-                tables.push(self.export_distinct(call, range)?);
-            }
-        }
-        Ok(tables)
+    fn freeze(&mut self, _scope: Scope) -> Result<Box<dyn Frozen>> {
+        let tables = self.export(self.context().key_groups)?;
+        Ok(Box::new(Pieces(tables.into_iter().map(|table| (Scope::Full, table)).collect())))
     }
 
     fn import(&mut self, table: &StateTable) -> Result<()> {
@@ -75,6 +67,22 @@ impl KeyedState for WindowAggregate {
 }
 
 impl WindowAggregate {
+    /// All rows whose key group lies in `range`.
+    fn export(&self, range: KeyGroupRange) -> Result<Vec<StateTable>> {
+        if self.firing.is_some() {
+            return Err(Error::internal(format!("operator '{}' is exported while it fires", self.plan.name)));
+        }
+        let mut tables = vec![self.export_fired(range)?, self.export_panes(range)?];
+        for call in 0..self.plan.calls.len() {
+            if self.plan.calls[call].distinct {
+                tables.push(self.export_distinct(call, range)?);
+            }
+        }
+        Ok(tables)
+    }
+}
+
+impl WindowAggregate {
     fn misfit(&self, what: &str) -> Error {
         let message = format!(
             "operator '{}' can't take {what}; restore with the query that made the snapshot, or without this state",
@@ -95,7 +103,7 @@ impl WindowAggregate {
         ];
         let schema = fired_schema();
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-        Ok(StateTable { name: FIRED.to_owned(), schema, batches: vec![batch] })
+        Ok(StateTable { name: FIRED.to_owned(), schema, key_columns: 0, batches: vec![batch] })
     }
 
     fn import_fired(&mut self, batch: &RecordBatch) {
@@ -115,7 +123,7 @@ impl WindowAggregate {
                 rows.add(keys, columns, count, range, self.context().max_parallelism)?;
             }
         }
-        rows.into_table(PANES.to_owned(), self.panes_schema()?)
+        rows.into_table(PANES.to_owned(), self.panes_schema()?, self.plan.key_types.len() + 2)
     }
 
     fn import_panes(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -156,7 +164,11 @@ impl WindowAggregate {
                 rows.add(keys, columns, count, range, self.context().max_parallelism)?;
             }
         }
-        rows.into_table(format!("{DISTINCT}{call}"), self.distinct_schema(call)?)
+        rows.into_table(
+            format!("{DISTINCT}{call}"),
+            self.distinct_schema(call)?,
+            self.plan.key_types.len() + 3,
+        )
     }
 
     fn import_distinct(&mut self, call: usize, batch: &RecordBatch) -> Result<()> {
@@ -269,7 +281,7 @@ impl KeyedRows {
         Ok(())
     }
 
-    fn into_table(mut self, name: String, schema: SchemaRef) -> Result<StateTable> {
+    fn into_table(mut self, name: String, schema: SchemaRef, key_columns: usize) -> Result<StateTable> {
         self.order.sort_unstable();
         let batches = self
             .order
@@ -287,6 +299,6 @@ impl KeyedRows {
                 Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(StateTable { name, schema, batches })
+        Ok(StateTable { name, schema, key_columns: key_columns as u32, batches })
     }
 }

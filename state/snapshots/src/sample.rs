@@ -58,7 +58,7 @@ pub fn table(key_groups: std::ops::Range<u32>, per_group: i64) -> StateTable {
         .flat_map(|group| (0..per_group).map(move |at| (group, i64::from(group) * 1000 + at, Some(at))))
         .collect();
     let batches = rows.chunks(100).map(full_batch).collect();
-    StateTable { name: "counts".to_owned(), schema: full_schema(), batches }
+    StateTable { name: "counts".to_owned(), key_columns: 1, schema: full_schema(), batches }
 }
 
 /// A handle of a file that a table was written to.

@@ -150,7 +150,9 @@ impl Executor {
                 match ended {
                     Ended::Finished(committables) => {
                         tracing::info!(task = %id, "finished");
-                        reports.finished(id, sink, committables, clock.as_ref()).await;
+                        let payloads =
+                            committables.into_iter().map(|committable| committable.payload.to_vec());
+                        reports.finished(id, sink, payloads.collect(), clock.as_ref()).await;
                     }
                     Ended::Cancelled => {
                         tracing::info!(task = %id, "canceled");

@@ -165,7 +165,11 @@ mod tests {
     #[test]
     fn a_watermark_before_a_barrier_is_not_replaced_by_one_after_it() {
         let mut queue = ElementQueue::default();
-        let barrier = weir_api::element::Barrier { checkpoint_id: 1, timestamp_millis: 0 };
+        let barrier = weir_api::element::Barrier {
+            checkpoint_id: 1,
+            timestamp_millis: 0,
+            purpose: weir_api::element::Purpose::Checkpoint,
+        };
         queue.push_event(StreamElement::Watermark(Watermark(1)));
         queue.push_event(StreamElement::Barrier(barrier));
         queue.push_event(StreamElement::Watermark(Watermark(2)));

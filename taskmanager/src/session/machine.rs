@@ -231,6 +231,9 @@ impl Machine {
             Body::Deploy(deploy) => self.deploy(deploy),
             Body::Cancel(cancel) => self.cancel(&cancel),
             Body::AddSplits(add) => add_splits(add),
+            Body::TriggerCheckpoint(_) | Body::CheckpointComplete(_) | Body::AbortCheckpoint(_) => {
+                Ok(Vec::new())
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn barrier(checkpoint_id: u64) -> Barrier {
-    Barrier { checkpoint_id, timestamp_millis: 0 }
+    Barrier { checkpoint_id, timestamp_millis: 0, purpose: weir_api::element::Purpose::Checkpoint }
 }
 
 const NOTHING: Decision = Decision { release: false, wait: false, aligned: None };

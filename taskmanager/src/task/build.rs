@@ -230,6 +230,7 @@ impl<'a> Site<'a> {
             subtask: self.id.subtask.0,
             parallelism: self.vertex.parallelism,
             io: self.environment.io.clone(),
+            blobs: None,
             metrics: self.metrics.operator(position),
         })
     }

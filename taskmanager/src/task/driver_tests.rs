@@ -140,7 +140,7 @@ async fn a_bounded_task_finishes_with_everything_written_and_counted() {
     .await;
     let metrics = Arc::clone(&task.metrics);
     let Ended::Finished(committables) = task.end().await else { panic!("not finished") };
-    assert_eq!(committables, [1005_u64.to_be_bytes()]);
+    assert_eq!(committables, [weir_api::sink::Committable::from(1005_u64.to_be_bytes().to_vec())]);
     assert_eq!(collected.lock().unwrap()[&0], (0..1005).collect::<Vec<_>>());
     let figures = metrics.snapshot(Default::default());
     assert_eq!((figures.num_records_in, figures.num_records_out), (1005, 1005));

@@ -110,7 +110,11 @@ async fn a_producer_that_is_gone_is_an_error() {
 #[tokio::test]
 async fn a_barrier_comes_once_behind_what_stood_before_it_everywhere() {
     let (_handle, mut producers, mut inlet) = inlet().await;
-    let barrier = weir_api::element::Barrier { checkpoint_id: 7, timestamp_millis: 1 };
+    let barrier = weir_api::element::Barrier {
+        checkpoint_id: 7,
+        timestamp_millis: 1,
+        purpose: weir_api::element::Purpose::Checkpoint,
+    };
     let record = |number: i64| StreamElement::Batch(weir_api::Batch::new(records([number])));
     for (number, producer) in (0..).zip(producers.iter_mut()) {
         producer.emit_event(record(number)).unwrap();

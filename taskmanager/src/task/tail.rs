@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_api::batch::Batch;
 use weir_api::element::StreamElement;
+use weir_api::id::CheckpointId;
 use weir_api::output::{Emitted, SideBatch};
 use weir_api::sink::{Committable, SinkWriter};
 use weir_api::{Error, Result};
@@ -141,7 +142,7 @@ impl Tail {
             ready!(partition.poll_finished(cx))?;
         }
         match &mut self.exit {
-            Exit::Sink(writer) => writer.poll_prepare(cx),
+            Exit::Sink(writer) => writer.poll_prepare(CheckpointId(1), cx),
             Exit::Partitions(_) => Poll::Ready(Ok(Vec::new())),
         }
     }

@@ -40,8 +40,9 @@ fn partitions_are_written_to_folders_and_read_back_typed_and_pruned() {
         let committables = write_all(writer.as_mut(), vec![Batch::new(written.clone())]).unwrap();
         assert_eq!(committables.len(), 4);
         let committer = sink.committer().unwrap();
-        io.block_on(committer.commit(committables.clone())).unwrap();
-        io.block_on(committer.commit(committables)).expect("committing twice is committing once");
+        io.block_on(crate::testing::commit(committer.as_ref(), committables.clone())).unwrap();
+        io.block_on(crate::testing::commit(committer.as_ref(), committables))
+            .expect("committing twice is committing once");
         let folders = visible(folder.path());
         assert_eq!(folders, ["name=__DEFAULT_PARTITION__", "name=a%2F1", "name=a%2F2", "name=a%2F3"]);
         assert!(folder.path().join("name=a%2F1/_SUCCESS").exists());
@@ -73,7 +74,7 @@ fn few_files_are_open_however_many_partitions_there_are() {
     let batches = (0..2).map(|_| Batch::new(rows(0..100))).collect();
     let committables = write_all(writer.as_mut(), batches).unwrap();
     assert_eq!(committables.len(), 200, "each partition's file had been ended when its second row came");
-    io.block_on(sink.committer().unwrap().commit(committables)).unwrap();
+    io.block_on(crate::testing::commit(sink.committer().unwrap().as_ref(), committables)).unwrap();
     assert_eq!(read_table(&spec, &schema(), Vec::new()).unwrap().num_rows(), 200);
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use weir_api::graph::KeyGroupRange;
-use weir_api::state::{KEY_GROUP_COLUMN, StateTable};
+use weir_api::state::{KEY_GROUP_COLUMN, Scope, StateTable};
 use weir_proto::v1::WindowAggregateSpec;
 use weir_proto::v1::window_aggregate_spec::Phase;
 
@@ -36,7 +36,9 @@ fn range(subtask: u32, parallelism: u32) -> KeyGroupRange {
 }
 
 fn export(instance: &mut Instance, range: KeyGroupRange) -> Vec<StateTable> {
-    let tables = instance.operator.keyed_state().unwrap().export(range).unwrap();
+    let mut frozen = instance.operator.keyed_state().unwrap().freeze(Scope::Full).unwrap();
+    let tables: Vec<StateTable> =
+        std::iter::from_fn(|| frozen.next().unwrap()).map(|(_, table)| within(table, range)).collect();
     for table in &tables {
         let mut last = 0;
         for batch in &table.batches {
@@ -52,6 +54,16 @@ fn export(instance: &mut Instance, range: KeyGroupRange) -> Vec<StateTable> {
         }
     }
     tables
+}
+
+/// The rows of some key groups.
+fn within(mut table: StateTable, range: KeyGroupRange) -> StateTable {
+    for batch in &mut table.batches {
+        let groups = batch.column(0).as_any().downcast_ref::<arrow::array::UInt32Array>().unwrap();
+        let keep = groups.iter().map(|group| group.map(|group| range.contains(group))).collect();
+        *batch = arrow::compute::filter_record_batch(batch, &keep).unwrap();
+    }
+    table
 }
 
 fn rescale(spec: &WindowAggregateSpec, mut old: Vec<Instance>, parallelism: u32) -> Vec<Instance> {

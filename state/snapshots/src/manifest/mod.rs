@@ -14,6 +14,9 @@ use bytes::Bytes;
 use weir_api::error::Result;
 use weir_api::graph::KeyGroupRange;
 use weir_api::id::{Attempt, CheckpointId, JobId, LeaderEpoch, OperatorUid, SubtaskIndex};
+use weir_api::sink::Committable;
+
+pub use weir_api::state::{OperatorState, Redistribution};
 
 use crate::name::FileName;
 use crate::table::Summary;
@@ -156,30 +159,6 @@ pub struct FileHandle {
     pub summary: Summary,
 }
 
-/// State that isn't keyed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OperatorState {
-    /// Unique in the operator.
-    pub name: String,
-    /// What becomes of the entries at another parallelism.
-    pub redistribution: Redistribution,
-    /// Of the entries' own encoding.
-    pub encoding_version: u32,
-    /// Opaque here.
-    pub entries: Vec<Bytes>,
-}
-
-/// What becomes of the entries of operator state at another parallelism.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Redistribution {
-    /// They are dealt out anew.
-    List,
-    /// Every subtask gets all of them.
-    Union,
-    /// All subtasks hold the same.
-    Broadcast,
-}
-
 /// A split and the position in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SplitPosition {
@@ -187,7 +166,7 @@ pub struct SplitPosition {
     pub split: String,
     /// Of the payload.
     pub encoding_version: u32,
-    /// The connector's own.
+    /// A `weir.v1.Split` message: the split as it was found, and where reading goes on.
     pub payload: Bytes,
 }
 
@@ -198,8 +177,8 @@ pub struct PendingCommittables {
     pub checkpoint: CheckpointId,
     /// Of the entries.
     pub encoding_version: u32,
-    /// The connector's own.
-    pub entries: Vec<Bytes>,
+    /// What there is to commit.
+    pub entries: Vec<Committable>,
 }
 
 impl Manifest {

@@ -16,6 +16,7 @@ fn whole() -> Manifest {
             Layer { delta: true, files: vec![handle(Scope::Shared), handle(Scope::Exclusive)] },
         ],
     );
+    let blob = weir_api::sink::Blob { name: "blob-1".to_owned(), bytes: 7, hash: 5 };
     let entries = vec![Bytes::from_static(b"one"), Bytes::new()];
     let subtask = &mut manifest.operators[0].subtasks[0];
     subtask.finished = true;
@@ -37,7 +38,10 @@ fn whole() -> Manifest {
         subtask.committables.push(PendingCommittables {
             checkpoint,
             encoding_version: 1,
-            entries: entries.clone(),
+            entries: entries
+                .iter()
+                .map(|entry| Committable { payload: entry.clone(), blobs: vec![blob.clone()] })
+                .collect(),
         });
     }
     manifest

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use weir_api::error::Result;
 use weir_api::graph::KeyGroupRange;
 use weir_api::id::{Attempt, CheckpointId, JobId, LeaderEpoch, OperatorUid, SubtaskIndex};
+use weir_api::sink::{Blob, Committable};
 use weir_proto::v1 as proto;
 
 use super::{
@@ -102,7 +103,7 @@ fn subtask_to(subtask: &Subtask) -> proto::SubtaskSnapshot {
             .map(|pending| proto::PendingCommittables {
                 checkpoint_id: pending.checkpoint.0,
                 encoding_version: pending.encoding_version,
-                entries: vectors(&pending.entries),
+                entries: pending.entries.iter().map(committable_to).collect(),
             })
             .collect(),
     }
@@ -218,12 +219,15 @@ fn subtask_from(
     let committables: Vec<_> = message
         .committables
         .into_iter()
-        .map(|pending| PendingCommittables {
-            checkpoint: CheckpointId(pending.checkpoint_id),
-            encoding_version: pending.encoding_version,
-            entries: pending.entries.into_iter().map(Bytes::from).collect(),
+        .map(|pending| {
+            let entries = pending.entries.into_iter().map(|entry| committable_from(path, entry));
+            Ok(PendingCommittables {
+                checkpoint: CheckpointId(pending.checkpoint_id),
+                encoding_version: pending.encoding_version,
+                entries: entries.collect::<Result<_>>()?,
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     if !committables.is_sorted_by(|a, b| a.checkpoint < b.checkpoint) {
         return Err(broken(path, "the oldest committables first", "another order"));
     }
@@ -235,6 +239,24 @@ fn subtask_from(
         splits: message.splits.into_iter().map(split).collect(),
         committables,
     })
+}
+
+fn committable_to(committable: &Committable) -> proto::Prepared {
+    let blobs = committable.blobs.iter().map(|blob| proto::Blob {
+        name: blob.name.clone(),
+        bytes: blob.bytes,
+        hash: blob.hash.to_be_bytes().to_vec(),
+    });
+    proto::Prepared { payload: committable.payload.to_vec(), blobs: blobs.collect() }
+}
+
+fn committable_from(path: &str, message: proto::Prepared) -> Result<Committable> {
+    let blobs = message.blobs.into_iter().map(|blob| {
+        let hash = <[u8; 16]>::try_from(blob.hash.as_slice())
+            .map_err(|_| broken(path, "a blob's hash of 16 bytes", format!("{} bytes", blob.hash.len())))?;
+        Ok(Blob { name: blob.name, bytes: blob.bytes, hash: u128::from_be_bytes(hash) })
+    });
+    Ok(Committable { payload: message.payload.into(), blobs: blobs.collect::<Result<_>>()? })
 }
 
 fn operator_state_from(path: &str, message: proto::OperatorStateSnapshot) -> Result<OperatorState> {

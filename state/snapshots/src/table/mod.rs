@@ -29,8 +29,7 @@ pub use read::{OpenFile, verify_whole};
 pub(crate) use write::key_groups;
 pub use write::{Encoded, Limits, encode};
 
-/// Name of the Boolean column that a delta's rows carry after the key group: true where the key was deleted.
-pub const TOMBSTONE_COLUMN: &str = "__deleted";
+pub use weir_api::state::TOMBSTONE_COLUMN;
 
 /// What is known of a file without opening it; the manifest holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]

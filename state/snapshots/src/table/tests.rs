@@ -115,6 +115,7 @@ fn a_newer_section_is_refused_as_newer() {
 #[test]
 fn rows_out_of_order_and_strange_schemas_are_refused() {
     let wrong = StateTable {
+        key_columns: 1,
         name: "s".to_owned(),
         schema: full_schema(),
         batches: vec![full_batch(&[(2, 1, None), (1, 2, None)])],
@@ -129,6 +130,7 @@ fn rows_out_of_order_and_strange_schemas_are_refused() {
 #[test]
 fn golden_bytes() {
     let table = StateTable {
+        key_columns: 1,
         name: "golden".to_owned(),
         schema: delta_schema(),
         batches: vec![delta_batch(&[(1, 7, Some(70)), (1, 8, None), (5, 9, Some(90))])],

@@ -38,8 +38,12 @@ async fn snapshot(storage: &Storage) -> (SnapshotFolder, Manifest) {
     let base = write(storage, &job, &table(0..128, 3), Contents::Full).await;
     let rows: Vec<_> =
         (0..128).map(|group| (group, i64::from(group) * 1000, (group % 2 == 0).then_some(99))).collect();
-    let changes =
-        StateTable { name: "counts".to_owned(), schema: delta_schema(), batches: vec![delta_batch(&rows)] };
+    let changes = StateTable {
+        name: "counts".to_owned(),
+        key_columns: 1,
+        schema: delta_schema(),
+        batches: vec![delta_batch(&rows)],
+    };
     let delta = write(storage, &job, &changes, Contents::Delta).await;
     let manifest = manifest(1, vec![base, delta]);
     let folder = job.checkpoint(CheckpointId(1));

@@ -51,7 +51,11 @@ async fn every_row_crosses_once_and_in_order_of_its_channel() {
                 downstream.input_gate(&spec).unwrap()
             })
             .collect();
-        let barrier = Barrier { checkpoint_id: 3, timestamp_millis: 9 };
+        let barrier = Barrier {
+            checkpoint_id: 3,
+            timestamp_millis: 9,
+            purpose: weir_api::element::Purpose::Checkpoint,
+        };
         let elements = batches(40, 3000, 50)
             .chain([StreamElement::Watermark(Watermark(5)), StreamElement::Barrier(barrier)]);
         let producer = produce(&mut partition, elements);
@@ -66,7 +70,11 @@ async fn every_row_crosses_once_and_in_order_of_its_channel() {
                 events[..],
                 [
                     StreamElement::Watermark(Watermark(5)),
-                    StreamElement::Barrier(Barrier { checkpoint_id: 3, timestamp_millis: 9 }),
+                    StreamElement::Barrier(Barrier {
+                        checkpoint_id: 3,
+                        timestamp_millis: 9,
+                        purpose: weir_api::element::Purpose::Checkpoint
+                    }),
                     StreamElement::EndOfInput
                 ]
             ));

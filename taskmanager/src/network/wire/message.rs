@@ -2,7 +2,7 @@
 //!
 //! Invariant: decoding takes exactly the bytes that encoding made; anything shorter, longer or out of range is an error.
 
-use weir_api::element::{Barrier, StreamElement};
+use weir_api::element::{Barrier, Purpose, StreamElement};
 use weir_api::error::Code;
 use weir_api::id::{Attempt, JobId, SubtaskIndex};
 use weir_api::watermark::Watermark;
@@ -161,7 +161,15 @@ impl Message for StreamElement {
     fn encode(&self, out: &mut Vec<u8>) {
         let (tag, a, b) = match self {
             Self::Watermark(watermark) => (1_u32, watermark.0, 0),
-            Self::Barrier(barrier) => (2, barrier.checkpoint_id.cast_signed(), barrier.timestamp_millis),
+            Self::Barrier(barrier) => {
+                let tag = match barrier.purpose {
+                    Purpose::Checkpoint => 2,
+                    Purpose::Savepoint => 6,
+                    Purpose::Suspend => 7,
+                    Purpose::Drain => 8,
+                };
+                (tag, barrier.checkpoint_id.cast_signed(), barrier.timestamp_millis)
+            }
             Self::Idle => (3, 0, 0),
             Self::Active => (4, 0, 0),
             Self::EndOfInput => (5, 0, 0),
@@ -178,14 +186,21 @@ impl Message for StreamElement {
         let (tag, a, b) = (cursor.u32()?, cursor.i64()?, cursor.i64()?);
         let element = match tag {
             1 => Self::Watermark(Watermark(a)),
-            2 => Self::Barrier(Barrier { checkpoint_id: a.cast_unsigned(), timestamp_millis: b }),
+            2 => barrier(a, b, Purpose::Checkpoint),
             3 => Self::Idle,
             4 => Self::Active,
             5 => Self::EndOfInput,
+            6 => barrier(a, b, Purpose::Savepoint),
+            7 => barrier(a, b, Purpose::Suspend),
+            8 => barrier(a, b, Purpose::Drain),
             _ => return None,
         };
         cursor.end(element)
     }
+}
+
+fn barrier(id: i64, timestamp_millis: i64, purpose: Purpose) -> StreamElement {
+    StreamElement::Barrier(Barrier { checkpoint_id: id.cast_unsigned(), timestamp_millis, purpose })
 }
 
 /// The code's text, its length first, then the message's text up to the end.
@@ -238,7 +253,11 @@ mod tests {
         assert_eq!(bytes(&credit), [2, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0]);
         let backlog = Backlog { backlog: 1, need: 2, returned: 3 };
         assert_eq!(bytes(&backlog), [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]);
-        let barrier = Barrier { checkpoint_id: 9, timestamp_millis: -1 };
+        let barrier = Barrier {
+            checkpoint_id: 9,
+            timestamp_millis: -1,
+            purpose: weir_api::element::Purpose::Checkpoint,
+        };
         let golden = [2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
         assert_eq!(bytes(&StreamElement::Barrier(barrier)), golden);
         let failure = Failure::new(Code::ConnectionLost, "gone");
