@@ -3,7 +3,7 @@
 //! Owns: identifiers, batches and stream elements, event time and watermarks, key encoding and key groups, the job graph, the
 //! traits of operators, sources, sinks, state and connectors, typed configuration, errors. Does not own: any implementation of
 //! an operator or a connector, SQL, sockets, or scheduling. Everything here is pure, without clock and I/O, but for [`storage`],
-//! which hands out the clients of object stores.
+//! which hands out the clients of object stores, and [`fail_point`], which a test's environment arms.
 //!
 //! Read next: [`element`] for what flows, [`operator`] for what computes, [`graph`] for what is planned.
 
@@ -13,6 +13,7 @@ pub mod config;
 pub mod connector;
 pub mod element;
 pub mod error;
+pub mod fail_point;
 pub mod graph;
 pub mod id;
 pub mod key;

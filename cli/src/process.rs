@@ -10,6 +10,7 @@ use weir_api::config::Configuration;
 use weir_api::config::options;
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
+use weir_api::fail_point;
 use weir_jobmanager::JobManager;
 use weir_taskmanager::TaskManager;
 
@@ -21,6 +22,7 @@ use crate::{configuration, output};
 
 /// `weir jobmanager`.
 pub fn jobmanager(arguments: &ProcessArgs) -> Result<()> {
+    fail_point::read_environment()?;
     let configuration = configuration::load(&arguments.config)?;
     let options = weir_jobmanager::Options::from_configuration(configuration, arguments.insecure)?;
     runtime()?.block_on(async {
@@ -38,6 +40,7 @@ pub fn jobmanager(arguments: &ProcessArgs) -> Result<()> {
 
 /// `weir taskmanager`.
 pub fn taskmanager(arguments: &ProcessArgs) -> Result<()> {
+    fail_point::read_environment()?;
     let configuration = configuration::load(&arguments.config)?;
     let options = taskmanager_options(&configuration, arguments.insecure)?;
     runtime()?.block_on(async {
@@ -59,6 +62,7 @@ pub fn taskmanager(arguments: &ProcessArgs) -> Result<()> {
 
 /// `weir local`: both, the TaskManager dialling the JobManager by gRPC on loopback like any other.
 pub fn local(arguments: &LocalArgs) -> Result<()> {
+    fail_point::read_environment()?;
     let configuration = configuration::load(&arguments.process.config)?;
     runtime()?.block_on(async {
         let mut cluster = Cluster::start(configuration, arguments.slots, arguments.process.insecure).await?;
