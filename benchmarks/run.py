@@ -19,8 +19,10 @@ import urllib.request
 from pathlib import Path
 
 import broker
+import failover
 import jobs
 import judge
+import snapshots
 import topics
 from figures import Figures
 from processes import rss
@@ -138,6 +140,8 @@ def main():
     bench_shuffle(figures, arguments.weir, arguments.events)
     bench_json(figures, arguments.weir, arguments.events // 10)
     bench_parquet(figures, arguments.weir, arguments.bids)
+    snapshots.bench(figures, arguments.weir, arguments.events)
+    failover.bench(figures, arguments.weir)
     topics.bench(figures, arguments.weir, arguments.exact_bids, arguments.bids, arguments.flink)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(figures.all, indent=2) + "\n")
