@@ -14,8 +14,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A running cluster; its processes end with it.
 pub struct Cluster {
     // Dropped first, so that their loss of the JobManager isn't logged.
+    /// Its TaskManagers, `tm-0` first.
     pub taskmanagers: Vec<Process>,
+    /// Its JobManager.
     pub jobmanager: Process,
+    /// `http://host:port` of the REST service.
     pub rest: String,
     rpc: String,
     next: usize,

@@ -1,4 +1,4 @@
-//! Child processes that never outlive the tests.
+//! Child processes that never outlive the process that started them: a test, or a round of chaos.
 //!
 //! They are started through `setpriv --pdeathsig KILL`, so that they also end when the test process is killed. As the signal
 //! comes when the *thread* that started them ends, one thread that lives as long as the process starts them all.
@@ -24,10 +24,12 @@ pub fn weir() -> PathBuf {
     if let Some(path) = std::env::var_os("WEIR_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().expect("the test binary has a path");
-    let path = test.ancestors().nth(2).expect("target/debug/deps/x").join("weir");
-    assert!(path.exists(), "{} isn't built: run `cargo test --workspace --no-run`", path.display());
-    path
+    let own = std::env::current_exe().expect("this binary has a path");
+    // A test is target/debug/deps/x, a binary target/debug/x.
+    let mut folders = own.ancestors().skip(1).take(2);
+    folders
+        .find_map(|folder| Some(folder.join("weir")).filter(|path| path.is_file()))
+        .expect("`weir` is built: run `cargo build --workspace`")
 }
 
 /// A child that is killed when it is dropped; its standard output comes line by line.

@@ -24,11 +24,13 @@ pub struct Record {
     pub partition: Option<i32>,
     /// None: whichever the broker gives.
     pub offset: Option<i64>,
+    /// Its key.
     pub key: Option<Vec<u8>>,
     /// None: a tombstone.
     pub value: Option<Vec<u8>>,
     /// In milliseconds; None: now.
     pub timestamp: Option<i64>,
+    /// Its headers, in their order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -48,6 +50,7 @@ impl Record {
 /// A topic of a running cluster. It isn't deleted when it is dropped: the brokers' folder goes as a whole.
 pub struct Topic<'a> {
     kafka: &'a Kafka,
+    /// Its name.
     pub name: String,
 }
 

@@ -5,7 +5,6 @@
 
 mod kafka;
 mod s3;
-mod smoke;
 mod topic;
 
 use std::net::TcpListener;

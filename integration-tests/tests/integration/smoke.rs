@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use super::{Kafka, Record, S3, Topic};
+use crate::servers::{Kafka, Record, S3, Topic};
 
 fn numbered(range: std::ops::Range<u32>, partitions: i32) -> impl Iterator<Item = Record> {
     range.map(move |n| Record::of(n.to_string()).into_partition(n.cast_signed() % partitions))

@@ -1,0 +1,11 @@
+//! Breaks a running cluster on purpose and judges what it wrote. Links nothing of the engine.
+//!
+//! [`process`], [`servers`] and [`cluster`] start what is broken; the integration tests use them too. They stop with a panic that
+//! says where, like tests: there is nobody to hand an error to.
+
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
+pub mod cluster;
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
+pub mod process;
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
+pub mod servers;
