@@ -3,6 +3,9 @@
 //! Invariants: what is frozen at a barrier is what had come before it, whatever comes after; importing the frozen parts into
 //! operators at any parallelism, each its key groups, gives the same answers.
 
+pub mod chunks;
+pub mod dirty;
+
 use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
