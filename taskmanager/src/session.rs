@@ -3,9 +3,9 @@
 //! Owns: when to dial, heartbeats, who may command ([`fence`]), the loss of the session ([`machine`]) and its I/O ([`shell`]).
 //! Does not own: what a command does (`deploy`).
 
-mod backoff;
+pub mod backoff;
 mod fence;
-mod machine;
+pub mod machine;
 mod shell;
 
 pub(crate) use backoff::Backoff;

@@ -4,7 +4,7 @@
 //! ([`driver`]), what is counted ([`metrics`]). Does not own: the thread (`slot`), channels (`network`), who starts it
 //! (`deploy`).
 
-mod aligner;
+pub mod aligner;
 mod build;
 mod chain;
 mod driver;

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 /// The waits between attempts to connect.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Waits from about `first` up to `longest`.
-    pub(crate) fn new(first: Duration, longest: Duration, seed: u64) -> Self {
+    pub fn new(first: Duration, longest: Duration, seed: u64) -> Self {
         Self { first, longest, failures: 0, random: SmallRng::seed_from_u64(seed) }
     }
 

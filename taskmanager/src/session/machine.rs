@@ -32,7 +32,7 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(24 * 3600);
 
 /// What happens to the session.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub enum Event {
     /// Nothing but that time has passed.
     Tick,
     /// The stream that [`Action::Dial`] asked for is open.
@@ -51,7 +51,7 @@ pub(crate) enum Event {
 
 /// What the shell has to do.
 #[derive(Debug)]
-pub(crate) enum Action {
+pub enum Action {
     /// Open a stream to this address.
     Dial(String),
     /// Send this on the stream.
@@ -85,7 +85,7 @@ struct Active {
 }
 
 /// The session's state.
-pub(crate) struct Machine {
+pub struct Machine {
     register: Register,
     addresses: VecDeque<String>,
     backoff: Backoff,
@@ -95,7 +95,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A session that dials at its first tick. `addresses` holds one at least; they are tried in turn.
-    pub(crate) fn new(register: Register, addresses: Vec<String>, backoff: Backoff) -> Self {
+    pub fn new(register: Register, addresses: Vec<String>, backoff: Backoff) -> Self {
         Self {
             register,
             addresses: addresses.into(),
@@ -106,7 +106,7 @@ impl Machine {
     }
 
     /// When the next [`Event::Tick`] is due, in the milliseconds of `now`.
-    pub(crate) fn deadline(&self) -> Option<u64> {
+    pub fn deadline(&self) -> Option<u64> {
         match &self.state {
             State::Waiting { until } => Some(*until),
             State::Dialling | State::Draining => None,
@@ -116,7 +116,7 @@ impl Machine {
     }
 
     /// Whether the JobManager hears what is sent.
-    pub(crate) fn is_active(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         matches!(self.state, State::Active(_))
     }
 
@@ -127,7 +127,7 @@ impl Machine {
     }
 
     /// Takes an event at `now`, in milliseconds that never go back.
-    pub(crate) fn handle(&mut self, event: Event, now: u64) -> Vec<Action> {
+    pub fn handle(&mut self, event: Event, now: u64) -> Vec<Action> {
         match (event, &mut self.state) {
             (Event::Tick, _) => self.tick(now),
             (Event::Opened, State::Dialling) => {

@@ -10,7 +10,7 @@ use weir_api::element::Barrier;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Aligner {
+pub struct Aligner {
     channels: Vec<State>,
     open: usize,
     /// The checkpoint that channels wait for.
@@ -29,18 +29,18 @@ enum State {
 
 /// What follows from an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Decision {
+pub struct Decision {
     /// All channels that wait go on.
-    pub(crate) release: bool,
+    pub release: bool,
     /// The channel of the event waits from now on.
-    pub(crate) wait: bool,
+    pub wait: bool,
     /// The task takes its snapshot, before it takes anything else in.
-    pub(crate) aligned: Option<Barrier>,
+    pub aligned: Option<Barrier>,
 }
 
 impl Aligner {
     /// An aligner over channels that are all open.
-    pub(crate) fn new(channels: usize) -> Self {
+    pub fn new(channels: usize) -> Self {
         Self {
             channels: vec![State::Open; channels],
             open: channels,
@@ -51,7 +51,7 @@ impl Aligner {
     }
 
     /// A channel has delivered a barrier.
-    pub(crate) fn on_barrier(&mut self, channel: usize, barrier: Barrier) -> Decision {
+    pub fn on_barrier(&mut self, channel: usize, barrier: Barrier) -> Decision {
         let known = self.settled.max(self.current.map(|current| current.checkpoint_id.saturating_sub(1)));
         if known.is_some_and(|known| barrier.checkpoint_id <= known) {
             // A straggler of a checkpoint that was given up.
@@ -71,7 +71,7 @@ impl Aligner {
     }
 
     /// A channel has ended: it counts as having delivered every barrier.
-    pub(crate) fn on_end(&mut self, channel: usize) -> Decision {
+    pub fn on_end(&mut self, channel: usize) -> Decision {
         if let Some(state) = self.channels.get_mut(channel)
             && *state != State::Ended
         {
