@@ -7,6 +7,7 @@
 pub mod aligner;
 mod build;
 mod chain;
+pub mod checkpoint;
 mod driver;
 mod head;
 mod inlet;

@@ -4,12 +4,17 @@
 //! the snapshot holds exactly what came before the barriers. A barrier of a newer checkpoint ends the wait for an older one, which
 //! somebody upstream has given up. Invariants, each checked by a property test: checkpoints come out in growing order, each at most
 //! once; when one comes out, each channel has delivered its barrier or ended, and nothing that stood behind; a checkpoint
-//! whose barrier comes on every channel that is open comes out. Pure: no channel, no clock; it says what to do and its caller does it.
+//! whose barrier comes on every channel that is open comes out, unless it was cancelled. Pure: no channel, no clock; it says what to do and its caller does it.
+
+use std::collections::BTreeSet;
 
 use weir_api::element::Barrier;
 
+/// How many cancelled checkpoints are remembered whose barriers may still come.
+const MAX_CANCELLED: usize = 1024;
+
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Aligner {
     channels: Vec<State>,
     open: usize,
@@ -18,6 +23,8 @@ pub struct Aligner {
     waiting: usize,
     /// Barriers up to this one's are of no interest any more.
     settled: Option<u64>,
+    /// Of these neither.
+    cancelled: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +43,8 @@ pub struct Decision {
     pub wait: bool,
     /// The task takes its snapshot, before it takes anything else in.
     pub aligned: Option<Barrier>,
+    /// The checkpoint is given up by this task, as its barriers take too long.
+    pub declined: Option<u64>,
 }
 
 impl Aligner {
@@ -47,6 +56,7 @@ impl Aligner {
             current: None,
             waiting: 0,
             settled: None,
+            cancelled: BTreeSet::new(),
         }
     }
 
@@ -60,6 +70,10 @@ impl Aligner {
         let mut release = false;
         if self.current.is_some_and(|current| current.checkpoint_id < barrier.checkpoint_id) {
             release = self.release();
+            self.current = None;
+        }
+        if self.cancelled.contains(&barrier.checkpoint_id) {
+            return Decision { release, ..Decision::default() };
         }
         self.current = Some(barrier);
         let Some(state) = self.channels.get_mut(channel).filter(|state| **state == State::Open) else {
@@ -67,7 +81,39 @@ impl Aligner {
         };
         *state = State::Waiting;
         self.waiting += 1;
-        self.settle(Decision { release, wait: true, aligned: None })
+        self.settle(Decision { release, wait: true, ..Decision::default() })
+    }
+
+    /// A barrier has been received and waits behind data. Taking it in at once would make an unaligned snapshot; as all are aligned,
+    /// nothing follows: the barrier comes in its turn.
+    pub fn on_announcement(&mut self, _channel: usize, _barrier: Barrier) -> Decision {
+        Decision::default()
+    }
+
+    /// The checkpoint is given up: nobody waits for its barriers any more, and those that still come are passed over.
+    pub fn on_cancel(&mut self, checkpoint_id: u64) -> Decision {
+        let mut decision = Decision::default();
+        if self.settled.is_some_and(|settled| checkpoint_id <= settled) {
+            return decision;
+        }
+        if self.current.is_some_and(|current| current.checkpoint_id == checkpoint_id) {
+            self.current = None;
+            decision.release = self.release();
+        }
+        self.cancelled.insert(checkpoint_id);
+        if self.cancelled.len() > MAX_CANCELLED {
+            self.cancelled.pop_first();
+        }
+        decision
+    }
+
+    /// The alignment of this checkpoint has lasted as long as it may: the place where an alignment may turn into an unaligned
+    /// snapshot later.
+    pub fn on_timer(&mut self, checkpoint_id: u64) -> Decision {
+        if self.current.is_none_or(|current| current.checkpoint_id != checkpoint_id) {
+            return Decision::default();
+        }
+        Decision { declined: Some(checkpoint_id), ..self.on_cancel(checkpoint_id) }
     }
 
     /// A channel has ended: it counts as having delivered every barrier.
@@ -87,9 +133,15 @@ impl Aligner {
         match self.current {
             Some(barrier) if self.waiting == self.open => {
                 self.settled = Some(barrier.checkpoint_id);
+                self.cancelled = self.cancelled.split_off(&barrier.checkpoint_id);
                 self.current = None;
                 let waited = self.release();
-                Decision { release: decision.release || waited, wait: false, aligned: Some(barrier) }
+                Decision {
+                    release: decision.release || waited,
+                    wait: false,
+                    aligned: Some(barrier),
+                    declined: None,
+                }
             }
             _ => decision,
         }
