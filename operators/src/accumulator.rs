@@ -17,8 +17,6 @@ mod pick;
 mod sum;
 mod variance;
 
-use std::ops::Range;
-
 use arrow::array::{ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int8Type, Int64Type};
 use weir_api::error::{Code, Error, Result};
@@ -27,6 +25,7 @@ use weir_proto::v1::Literal;
 use weir_proto::v1::aggregate_call::Function;
 
 use crate::column::{is_bytes, with_integer_type};
+use crate::group::Which;
 use approximate::ApproximateCount;
 use average::Average;
 use collect::Collect;
@@ -59,7 +58,7 @@ impl Ids<'_> {
 }
 
 /// See the module.
-pub(crate) trait Accumulator {
+pub(crate) trait Accumulator: Send + Sync {
     /// Makes room for groups `0..groups`; never shrinks.
     fn resize(&mut self, groups: usize);
 
@@ -69,11 +68,11 @@ pub(crate) trait Accumulator {
     /// Folds partial results in, which have the columns of `weir_api::graph::partial_columns`.
     fn merge(&mut self, partial: &[ArrayRef], ids: Ids) -> Result<()>;
 
-    /// The partial results of a range of groups.
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>>;
+    /// The partial results of some groups.
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>>;
 
-    /// The results of a range of groups, as `data_type`, for which [`check_result`] has passed.
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef>;
+    /// The results of some groups, as `data_type`, for which [`check_result`] has passed.
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef>;
 
     /// Forgets all groups and keeps the memory.
     fn clear(&mut self);
@@ -280,7 +279,8 @@ fn mark_seen(nulls: Option<&arrow::buffer::NullBuffer>, ids: Ids, seen: &mut [bo
 }
 
 /// The null buffer of groups that have seen a value; `None` if all have.
-fn seen_nulls(seen: &[bool]) -> Option<arrow::buffer::NullBuffer> {
+fn seen_nulls(groups: Which, seen: &[bool]) -> Option<arrow::buffer::NullBuffer> {
+    let seen = groups.of(seen);
     (!seen.iter().all(|&seen| seen)).then(|| arrow::buffer::NullBuffer::from(seen))
 }
 

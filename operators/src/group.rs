@@ -7,9 +7,8 @@
 mod bytes;
 mod packed;
 mod rows;
+mod which;
 mod word;
-
-use std::ops::Range;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -19,10 +18,14 @@ use crate::column;
 use bytes::BytesTable;
 use packed::PackedTable;
 use rows::RowTable;
+pub(crate) use which::Which;
 use word::WordTable;
 
 /// The most groups of one table; numbers are `u32`.
 const MAX_GROUPS: usize = u32::MAX as usize - 1;
+
+/// What [`Groups::find`] says of a key that isn't there.
+pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// See the module.
 pub(crate) struct Groups {
@@ -84,6 +87,23 @@ impl Groups {
         }
     }
 
+    /// Sets `ids` to the number of each row's key, [`ABSENT`] for keys that aren't there. Without key columns the only group has
+    /// number 0.
+    pub(crate) fn find(&self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        ids.clear();
+        match (&self.table, columns) {
+            (Table::Single { present }, _) => {
+                ids.resize(rows, if *present { 0 } else { ABSENT });
+                Ok(())
+            }
+            (Table::Word(table), [column]) => table.find(column, ids),
+            (Table::Bytes(table), [column]) => table.find(column, ids),
+            (Table::Packed(table), columns) => table.find(columns, rows, ids),
+            (Table::Rows(table), columns) => table.find(columns, ids),
+            (_, columns) => Err(Error::internal(format!("{} key columns where 1 belongs", columns.len()))),
+        }
+    }
+
     /// How many groups.
     pub(crate) fn len(&self) -> usize {
         match &self.table {
@@ -95,8 +115,8 @@ impl Groups {
         }
     }
 
-    /// The keys of a range of groups, a column for each key type.
-    pub(crate) fn keys(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    /// The keys of some groups, a column for each key type.
+    pub(crate) fn keys(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         match &self.table {
             Table::Single { .. } => Ok(Vec::new()),
             Table::Word(table) => Ok(vec![table.keys(groups)?]),

@@ -4,7 +4,6 @@
 //! cardinality estimation algorithms for HyperLogLog sketches", 2017), which has no bias to be corrected from tables.
 //! Invariant: a sketch depends on the set of values only, not on their order or on what was merged when.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array};
@@ -13,6 +12,7 @@ use weir_api::error::{Code, Error, Result};
 use weir_api::key::hash_columns;
 
 use super::{Accumulator, Ids, one_column};
+use crate::group::Which;
 
 /// Hashes up to this many are kept; they take half of the registers' bytes.
 const EXACT: usize = 1024;
@@ -211,15 +211,15 @@ impl Accumulator for ApproximateCount {
             .try_for_each(|row| self.change(ids.of(row), |sketch| sketch.merge(sketches.value(row))))
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         let mut out = BinaryBuilder::new();
         let mut scratch = Vec::new();
-        self.sketches[groups].iter().for_each(|sketch| sketch.write(&mut out, &mut scratch));
+        groups.iter().for_each(|group| self.sketches[group].write(&mut out, &mut scratch));
         Ok(vec![Arc::new(out.finish())])
     }
 
-    fn result(&self, groups: Range<usize>, _data_type: &DataType) -> Result<ArrayRef> {
-        Ok(Arc::new(self.sketches[groups].iter().map(Sketch::count).collect::<Int64Array>()))
+    fn result(&self, groups: Which, _data_type: &DataType) -> Result<ArrayRef> {
+        Ok(Arc::new(groups.iter().map(|group| self.sketches[group].count()).collect::<Int64Array>()))
     }
 
     fn clear(&mut self) {

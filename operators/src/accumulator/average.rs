@@ -1,6 +1,5 @@
 //! `AVG`: integers truncate toward zero as in Flink, decimals round half up to the result's scale, no values average to null.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray};
@@ -11,6 +10,7 @@ use weir_api::error::Result;
 use super::sum::{OVERFLOWN, Summable, fits_precision, widened};
 use super::{Accumulator, Ids, count_rows, fold_primitive, malformed_partial};
 use crate::column::primitive;
+use crate::group::Which;
 
 /// A type whose sums can be divided by counts.
 pub(super) trait Averaged: Summable {
@@ -108,8 +108,8 @@ impl<T: ArrowPrimitiveType> Average<T> {
     }
 
     /// Groups without values.
-    fn nulls(&self, groups: Range<usize>) -> Option<NullBuffer> {
-        let counts = &self.counts[groups];
+    fn nulls(&self, groups: Which) -> Option<NullBuffer> {
+        let counts = groups.of(&self.counts);
         counts.contains(&0).then(|| counts.iter().map(|&count| count != 0).collect())
     }
 }
@@ -141,15 +141,15 @@ impl<T: Averaged> Accumulator for Average<T> {
         }
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let sums = self.sums[groups.clone()].to_vec();
-        let sums = primitive::<T>(sums.into(), self.nulls(groups.clone()), &self.data_type);
-        Ok(vec![sums, Arc::new(Int64Array::from(self.counts[groups].to_vec()))])
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
+        let sums = groups.of(&self.sums);
+        let sums = primitive::<T>(sums.into(), self.nulls(groups), &self.data_type);
+        Ok(vec![sums, Arc::new(Int64Array::from(groups.of(&self.counts)))])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
-        let nulls = self.nulls(groups.clone());
-        T::divide(&self.sums[groups.clone()], &self.counts[groups], nulls, &self.data_type, data_type)
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
+        let nulls = self.nulls(groups);
+        T::divide(&groups.of(&self.sums), &groups.of(&self.counts), nulls, &self.data_type, data_type)
     }
 
     fn clear(&mut self) {

@@ -2,9 +2,7 @@
 //!
 //! The pairs (group, value) are a group table of their own; a count stands beside each.
 
-use std::cell::OnceCell;
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -15,7 +13,7 @@ use weir_api::graph::multiset_of;
 
 use super::ordered::Ordered;
 use super::{Accumulator, Ids, one_column};
-use crate::group::Groups;
+use crate::group::{Groups, Which};
 
 /// Counts of values per group.
 pub(super) struct Collect {
@@ -26,7 +24,7 @@ pub(super) struct Collect {
     /// Scratch: the pair of each row.
     numbers: Vec<u32>,
     /// The pairs of each group; made when results are read.
-    ordered: OnceCell<Ordered<u32>>,
+    ordered: OnceLock<Ordered<u32>>,
 }
 
 impl Collect {
@@ -37,7 +35,7 @@ impl Collect {
             counts: Vec::new(),
             groups: 0,
             numbers: Vec::new(),
-            ordered: OnceCell::new(),
+            ordered: OnceLock::new(),
         })
     }
 
@@ -56,7 +54,7 @@ impl Collect {
     }
 
     fn columns(&self) -> Result<[ArrayRef; 2]> {
-        <[ArrayRef; 2]>::try_from(self.pairs.keys(0..self.pairs.len())?)
+        <[ArrayRef; 2]>::try_from(self.pairs.keys((0..self.pairs.len()).into())?)
             .map_err(|_| Error::internal("pairs of a group and a value have two columns"))
     }
 
@@ -104,11 +102,11 @@ impl Accumulator for Collect {
         self.add(Arc::new(UInt32Array::from(groups)), values, Some(counts))
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.result(groups, &self.data_type)?])
     }
 
-    fn result(&self, groups: Range<usize>, _data_type: &DataType) -> Result<ArrayRef> {
+    fn result(&self, groups: Which, _data_type: &DataType) -> Result<ArrayRef> {
         let DataType::Map(field, _) = &self.data_type else {
             return Err(Error::internal("a multiset is a map"));
         };
@@ -117,11 +115,11 @@ impl Accumulator for Collect {
         };
         let [of_pairs, values] = self.columns()?;
         let ordered = self.ordered(&of_pairs);
-        let pairs = ordered.rows(&groups);
+        let pairs = ordered.rows(groups);
         let counts: Int32Array = pairs.iter().map(|&pair| self.counts[pair as usize]).collect();
-        let values = take(&values, &UInt32Array::from(pairs.to_vec()), None)?;
+        let values = take(&values, &UInt32Array::from(pairs), None)?;
         let entries = StructArray::try_new(fields.clone(), vec![values, Arc::new(counts)], None)?;
-        let offsets = OffsetBuffer::from_lengths(ordered.lengths(&groups));
+        let offsets = OffsetBuffer::from_lengths(ordered.lengths(groups));
         let nulls: NullBuffer = offsets.lengths().map(|length| length > 0).collect();
         let nulls = (nulls.null_count() > 0).then_some(nulls);
         Ok(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, nulls, false)?))

@@ -1,6 +1,5 @@
 //! `COUNT`: of rows without an argument, of values that aren't null with one.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
@@ -8,6 +7,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use weir_api::error::Result;
 
 use super::{Accumulator, Ids, count_rows, fold_primitive, one_column};
+use crate::group::Which;
 
 /// Counts per group.
 #[derive(Default)]
@@ -32,12 +32,12 @@ impl Accumulator for Count {
         Ok(())
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.result(groups, &DataType::Int64)?])
     }
 
-    fn result(&self, groups: Range<usize>, _data_type: &DataType) -> Result<ArrayRef> {
-        Ok(Arc::new(Int64Array::from(self.counts[groups].to_vec())))
+    fn result(&self, groups: Which, _data_type: &DataType) -> Result<ArrayRef> {
+        Ok(Arc::new(Int64Array::from(groups.of(&self.counts))))
     }
 
     fn clear(&mut self) {

@@ -3,7 +3,6 @@
 //! The pairs (group, value) seen are a group table of their own, so every type that can be a key can be distinct. Pairs, not
 //! results, are what is merged and kept.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
@@ -13,7 +12,7 @@ use weir_api::error::{Error, Result};
 use weir_proto::v1::aggregate_call::Function;
 
 use super::{Accumulator, Ids, Options, create};
-use crate::group::Groups;
+use crate::group::{Groups, Which};
 
 /// See the module.
 pub(crate) struct Distinct {
@@ -73,14 +72,14 @@ impl Distinct {
         self.pairs.len()
     }
 
-    /// The groups and values of a range of pairs.
-    pub(crate) fn pairs(&self, range: Range<usize>) -> Result<(ArrayRef, ArrayRef)> {
-        let [groups, values] = <[ArrayRef; 2]>::try_from(self.pairs.keys(range)?)
+    /// The groups and values of some pairs.
+    pub(crate) fn pairs(&self, which: Which) -> Result<(ArrayRef, ArrayRef)> {
+        let [groups, values] = <[ArrayRef; 2]>::try_from(self.pairs.keys(which)?)
             .map_err(|_| Error::internal("pairs of a group and a value have two columns"))?;
         Ok((groups, values))
     }
 
-    pub(crate) fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
+    pub(crate) fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
         self.inner.result(groups, data_type)
     }
 

@@ -2,8 +2,6 @@
 //!
 //! Floats are in total order: NaN is larger than every number.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -11,6 +9,7 @@ use weir_api::error::{Error, Result};
 
 use super::{Accumulator, Ids, fold_primitive, mark_seen, one_column, seen_nulls};
 use crate::column::primitive;
+use crate::group::Which;
 
 /// The largest (`MAX`) or smallest value per group. Booleans are kept as 0 and 1.
 pub(super) struct Extreme<T: ArrowPrimitiveType, const MAX: bool> {
@@ -63,13 +62,13 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for Extreme<T, MAX> {
         self.fold(one_column(partial, &self.data_type)?, ids)
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.result(groups, &self.data_type)?])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
-        let nulls = seen_nulls(&self.seen[groups.clone()]);
-        let values = self.values[groups].to_vec().into();
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
+        let nulls = seen_nulls(groups, &self.seen);
+        let values = groups.of(&self.values).into();
         if *data_type == DataType::Boolean {
             return Ok(cast(&primitive::<T>(values, nulls, &T::DATA_TYPE), data_type)?);
         }

@@ -8,6 +8,7 @@ use weir_api::error::{Error, Result};
 
 use super::{Accumulator, Ids, one_column};
 use crate::column::{for_each_bytes, from_bytes};
+use crate::group::Which;
 
 /// Garbage below this is left alone.
 const LEAST_GARBAGE: usize = 1 << 16;
@@ -110,12 +111,12 @@ impl<const MAX: bool> Accumulator for ExtremeBytes<MAX> {
         self.fold(one_column(partial, &self.data_type)?, ids)
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.result(groups, &self.data_type)?])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
-        let slots = self.slots[groups].iter();
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
+        let slots = groups.iter().map(|group| self.slots[group]);
         from_bytes(data_type, slots.map(|slot| slot.seen.then(|| &self.arena[slot.range()])))
     }
 

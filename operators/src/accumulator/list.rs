@@ -4,10 +4,8 @@
 //! joined, so that there are few and each value is copied a few times. Invariant: an accumulator holds at most [`MAX_BYTES`],
 //! which Arrow's offsets can address; more is an error that says so.
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, ListArray, StringBuilder, UInt32Array, new_empty_array,
@@ -21,6 +19,7 @@ use weir_proto::v1::literal::Value;
 
 use super::ordered::Ordered;
 use super::{Accumulator, Ids, Options, one_column};
+use crate::group::Which;
 
 /// The most bytes of values that one window, or slice of one, may collect.
 const MAX_BYTES: usize = 1 << 30;
@@ -81,7 +80,7 @@ pub(super) struct List {
     groups: usize,
     bytes: usize,
     /// Made when results are read.
-    ordered: OnceCell<Ordered<(u32, u32)>>,
+    ordered: OnceLock<Ordered<(u32, u32)>>,
 }
 
 impl List {
@@ -93,7 +92,7 @@ impl List {
             chunks: Vec::new(),
             groups: 0,
             bytes: 0,
-            ordered: OnceCell::new(),
+            ordered: OnceLock::new(),
         }
     }
 
@@ -138,7 +137,7 @@ impl List {
     }
 
     /// The values of a range of groups, group by group.
-    fn values(&self, groups: &Range<usize>) -> Result<(ArrayRef, OffsetBuffer<i32>)> {
+    fn values(&self, groups: Which) -> Result<(ArrayRef, OffsetBuffer<i32>)> {
         let ordered = self.ordered();
         let places: Vec<(usize, usize)> =
             ordered.rows(groups).iter().map(|&(chunk, row)| (chunk as usize, row as usize)).collect();
@@ -151,7 +150,7 @@ impl List {
         Ok((values, OffsetBuffer::from_lengths(ordered.lengths(groups))))
     }
 
-    fn lists(&self, groups: &Range<usize>, field: &Arc<Field>) -> Result<ArrayRef> {
+    fn lists(&self, groups: Which, field: &Arc<Field>) -> Result<ArrayRef> {
         let (values, offsets) = self.values(groups)?;
         let nulls: NullBuffer = offsets.lengths().map(|length| length > 0).collect();
         let nulls = (nulls.null_count() > 0).then_some(nulls);
@@ -159,7 +158,7 @@ impl List {
     }
 
     /// Texts joined; `None` for groups without any, where there is no frame.
-    fn joined(&self, groups: &Range<usize>, separator: &str, frame: Option<[&str; 2]>) -> Result<ArrayRef> {
+    fn joined(&self, groups: Which, separator: &str, frame: Option<[&str; 2]>) -> Result<ArrayRef> {
         let (values, offsets) = self.values(groups)?;
         let values = values.as_string_opt::<i32>().ok_or_else(|| Error::internal("texts of another type"))?;
         let ends = frame.map_or(0, |[start, end]| start.len() + end.len());
@@ -191,7 +190,7 @@ impl List {
     }
 
     /// A key that comes twice, or is null, has no place in an object.
-    fn check_keys(&self, groups: &Range<usize>) -> Result<()> {
+    fn check_keys(&self, groups: Which) -> Result<()> {
         let (values, offsets) = self.values(groups)?;
         let values =
             values.as_string_opt::<i32>().ok_or_else(|| Error::internal("members of another type"))?;
@@ -218,7 +217,7 @@ impl List {
         Ok(())
     }
 
-    fn percentiles(&self, groups: &Range<usize>, percentages: &[f64], array: bool) -> Result<ArrayRef> {
+    fn percentiles(&self, groups: Which, percentages: &[f64], array: bool) -> Result<ArrayRef> {
         let (values, offsets) = self.values(groups)?;
         let mut sorted = values.as_primitive::<Float64Type>().values().to_vec();
         let mut results: Vec<Option<f64>> = Vec::with_capacity(groups.len() * percentages.len());
@@ -302,24 +301,24 @@ impl Accumulator for List {
         self.keep(take(lists.values(), &UInt32Array::from(rows), None)?, groups)
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         let field = Arc::new(Field::new_list_field(self.data_type.clone(), true));
-        Ok(vec![self.lists(&groups, &field)?])
+        Ok(vec![self.lists(groups, &field)?])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
         match &self.shape {
             Shape::Array => match data_type {
-                DataType::List(field) => self.lists(&groups, field),
+                DataType::List(field) => self.lists(groups, field),
                 other => Err(Error::internal(format!("ARRAY_AGG as {other}"))),
             },
-            Shape::Joined { separator } => self.joined(&groups, separator, None),
-            Shape::JsonArray => self.joined(&groups, ",", Some(["[", "]"])),
+            Shape::Joined { separator } => self.joined(groups, separator, None),
+            Shape::JsonArray => self.joined(groups, ",", Some(["[", "]"])),
             Shape::JsonObject => {
-                self.check_keys(&groups)?;
-                self.joined(&groups, ",", Some(["{", "}"]))
+                self.check_keys(groups)?;
+                self.joined(groups, ",", Some(["{", "}"]))
             }
-            Shape::Percentiles { percentages, array } => self.percentiles(&groups, percentages, *array),
+            Shape::Percentiles { percentages, array } => self.percentiles(groups, percentages, *array),
         }
     }
 

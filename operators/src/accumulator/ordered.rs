@@ -2,7 +2,7 @@
 //!
 //! Invariant: rows of one group stay in the order in which they came.
 
-use std::ops::Range;
+use crate::group::Which;
 
 /// The rows of each group.
 #[derive(Default)]
@@ -34,14 +34,21 @@ impl<T: Copy + Default> Ordered<T> {
         Self { starts, rows: ordered }
     }
 
-    /// The rows of a range of groups.
-    pub(super) fn rows(&self, groups: &Range<usize>) -> &[T] {
-        &self.rows[self.starts[groups.start]..self.starts[groups.end]]
+    /// The rows of some groups, group by group.
+    pub(super) fn rows(&self, groups: Which) -> Vec<T> {
+        if let Which::Range { start, end } = groups {
+            return self.rows[self.starts[start]..self.starts[end]].to_vec();
+        }
+        let mut rows = Vec::with_capacity(self.lengths(groups).sum());
+        for group in groups.iter() {
+            rows.extend_from_slice(&self.rows[self.starts[group]..self.starts[group + 1]]);
+        }
+        rows
     }
 
     /// How many rows each of these groups has.
-    pub(super) fn lengths(&self, groups: &Range<usize>) -> impl Iterator<Item = usize> + '_ {
-        self.starts[groups.start..=groups.end].windows(2).map(|pair| pair[1] - pair[0])
+    pub(super) fn lengths(&self, groups: Which) -> impl Iterator<Item = usize> {
+        groups.iter().map(|group| self.starts[group + 1] - self.starts[group])
     }
 
     pub(super) fn size_bytes(&self) -> usize {

@@ -4,14 +4,13 @@
 //! of a hopping window the first value is that of its earliest slice. Values are kept in the chunks in which they came; when
 //! most rows of the chunks are forgotten, the live ones are written anew.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::DataType;
 use weir_api::error::{Error, Result};
 
 use super::{Accumulator, Ids, one_column};
+use crate::group::Which;
 
 /// Chunks beyond this many are merged.
 const MOST_CHUNKS: usize = 64;
@@ -104,12 +103,12 @@ impl<const LAST: bool> Accumulator for Pick<LAST> {
         self.fold(one_column(partial, &self.data_type)?, ids)
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.result(groups, &self.data_type)?])
     }
 
-    fn result(&self, groups: Range<usize>, _data_type: &DataType) -> Result<ArrayRef> {
-        let places: Vec<(usize, usize)> = self.slots[groups].iter().copied().map(place).collect();
+    fn result(&self, groups: Which, _data_type: &DataType) -> Result<ArrayRef> {
+        let places: Vec<(usize, usize)> = groups.iter().map(|group| place(self.slots[group])).collect();
         self.read(&places)
     }
 

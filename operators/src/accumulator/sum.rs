@@ -1,6 +1,5 @@
 //! `SUM`: integers wrap as Java's do; a decimal sum beyond 38 digits is null, as in Flink; no values sum to null.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
@@ -13,6 +12,7 @@ use weir_api::error::{Error, Result};
 
 use super::{Accumulator, Ids, fold_primitive, mark_seen, one_column, seen_nulls};
 use crate::column::primitive;
+use crate::group::Which;
 
 /// A type in which sums are kept.
 pub(super) trait Summable: ArrowPrimitiveType {
@@ -148,14 +148,14 @@ impl<T: Summable> Accumulator for Sum<T> {
         Ok(())
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let nulls = seen_nulls(&self.seen[groups.clone()]);
-        Ok(vec![primitive::<T>(self.sums[groups].to_vec().into(), nulls, &self.data_type)])
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
+        let nulls = seen_nulls(groups, &self.seen);
+        Ok(vec![primitive::<T>(groups.of(&self.sums).into(), nulls, &self.data_type)])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
-        let nulls = seen_nulls(&self.seen[groups.clone()]);
-        T::narrow(self.sums[groups].to_vec(), nulls, data_type)
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
+        let nulls = seen_nulls(groups, &self.seen);
+        T::narrow(groups.of(&self.sums), nulls, data_type)
     }
 
     fn clear(&mut self) {

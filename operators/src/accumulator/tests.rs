@@ -80,12 +80,12 @@ pub(super) fn both_ways(
         part.update(Some(batch), Ids::Each(ids)).unwrap();
         whole.update(Some(batch), Ids::Each(ids)).unwrap();
         let all: Vec<u32> = (0..groups as u32).collect();
-        target.merge(&part.partial(0..groups).unwrap(), Ids::Each(&all)).unwrap();
+        target.merge(&part.partial((0..groups).into()).unwrap(), Ids::Each(&all)).unwrap();
     }
-    let merged = target.result(0..groups, result).unwrap();
-    assert_eq!(&merged, &whole.result(0..groups, result).unwrap(), "{function:?} of {argument}");
+    let merged = target.result((0..groups).into(), result).unwrap();
+    assert_eq!(&merged, &whole.result((0..groups).into(), result).unwrap(), "{function:?} of {argument}");
     for group in 0..groups {
-        let one = whole.result(group..group + 1, result).unwrap();
+        let one = whole.result((group..group + 1).into(), result).unwrap();
         assert_eq!(&one, &merged.slice(group, 1), "a range of groups");
         // Without groups the same.
         let mut single = super::create(function, Some(argument), options).unwrap();
@@ -98,11 +98,15 @@ pub(super) fn both_ways(
             let rows = take(batch, &rows, None).unwrap();
             single.update(Some(&rows), Ids::One { rows: rows.len() }).unwrap();
         }
-        assert_eq!(&single.result(0..1, result).unwrap(), &one, "{function:?} of {argument} without groups");
+        assert_eq!(
+            &single.result((0..1).into(), result).unwrap(),
+            &one,
+            "{function:?} of {argument} without groups"
+        );
     }
     whole.clear();
     whole.resize(groups);
-    let cleared = whole.result(0..groups, result).unwrap();
+    let cleared = whole.result((0..groups).into(), result).unwrap();
     assert!(is_never_null(function) || cleared.null_count() == groups, "clear forgets");
     merged
 }
@@ -186,7 +190,7 @@ pub(super) fn one_group(function: Function, argument: &ArrayRef, result: &DataTy
     let mut accumulator = create(function, Some(argument.data_type())).unwrap();
     accumulator.resize(1);
     accumulator.update(Some(argument), Ids::One { rows: argument.len() }).unwrap();
-    accumulator.result(0..1, result).unwrap()
+    accumulator.result((0..1).into(), result).unwrap()
 }
 
 #[test]
@@ -266,7 +270,7 @@ fn ever_longer_strings_do_not_pile_up() {
     }
     let wanted = ["x".repeat(1999), "y".repeat(1999)];
     assert_eq!(
-        accumulator.result(0..2, &DataType::Utf8).unwrap().as_ref(),
+        accumulator.result((0..2).into(), &DataType::Utf8).unwrap().as_ref(),
         &StringArray::from(wanted.to_vec())
     );
     assert!(accumulator.size_bytes() < 500_000, "{}", accumulator.size_bytes());

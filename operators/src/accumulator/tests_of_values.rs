@@ -143,9 +143,9 @@ proptest! {
                 let mut accumulator = create(function, Some(&DataType::Float64), &Options::default()).unwrap();
                 accumulator.resize(4);
                 accumulator.update(Some(&values), Ids::Each(&ids)).unwrap();
-                merged.merge(&accumulator.partial(0..4).unwrap(), Ids::Each(&[0, 1, 2, 3])).unwrap();
+                merged.merge(&accumulator.partial((0..4).into()).unwrap(), Ids::Each(&[0, 1, 2, 3])).unwrap();
             }
-            let found = merged.result(0..4, &DataType::Float64).unwrap();
+            let found = merged.result((0..4).into(), &DataType::Float64).unwrap();
             for group in 0..4_u32 {
                 let values: Vec<f64> = rows.iter().filter(|(id, _)| *id == group).map(|(_, value)| *value).collect();
                 let sample = matches!(function, Function::VarSamp | Function::StddevSamp);
@@ -195,7 +195,9 @@ fn objects_refuse_a_key_that_comes_twice() {
             create(Function::JsonObjectagg, Some(&DataType::Utf8), &Options::default()).unwrap();
         accumulator.resize(1);
         accumulator.update(Some(&members), Ids::One { rows: members.len() }).unwrap();
-        accumulator.result(0..1, &DataType::Utf8).map(|text| text.as_string::<i32>().value(0).to_owned())
+        accumulator
+            .result((0..1).into(), &DataType::Utf8)
+            .map(|text| text.as_string::<i32>().value(0).to_owned())
     };
     assert_eq!(object(vec![r#""a":1"#, r#""a\"b":"x""#]).unwrap(), r#"{"a":1,"a\"b":"x"}"#);
     assert_eq!(object(vec![]).unwrap(), "{}");
@@ -218,7 +220,7 @@ fn approximate_counts_are_exact_when_small_and_close_when_large() {
         sketch
     };
     let count = |sketch: &dyn Accumulator| {
-        sketch.result(0..1, &DataType::Int64).unwrap().as_primitive::<Int64Type>().value(0)
+        sketch.result((0..1).into(), &DataType::Int64).unwrap().as_primitive::<Int64Type>().value(0)
     };
     for distinct in [0, 1, 1000, 1024, 1025, 5_000, 40_000, 70_000, 1_000_000] {
         let (mut whole, mut merged) = (sketch(), sketch());
@@ -231,7 +233,7 @@ fn approximate_counts_are_exact_when_small_and_close_when_large() {
                 accumulator.update(Some(&batch), Ids::One { rows: batch.len() }).unwrap();
                 accumulator.update(Some(&batch), Ids::One { rows: batch.len() }).unwrap();
             }
-            merged.merge(&part.partial(0..1).unwrap(), Ids::One { rows: 1 }).unwrap();
+            merged.merge(&part.partial((0..1).into()).unwrap(), Ids::One { rows: 1 }).unwrap();
             from += 8192;
         }
         let (found, error) = (count(whole.as_ref()), 0.03 * distinct as f64);
@@ -253,7 +255,7 @@ fn values_are_copied_and_their_bytes_are_bounded() {
     }
     assert!(accumulator.size_bytes() < 100_000, "{}", accumulator.size_bytes());
     let wanted: Vec<Option<i64>> = (0..100).map(|row| Some(row * 1000)).collect();
-    let result = accumulator.result(0..1, &DataType::new_list(DataType::Int64, true)).unwrap();
+    let result = accumulator.result((0..1).into(), &DataType::new_list(DataType::Int64, true)).unwrap();
     assert_eq!(
         result.as_list::<i32>().value(0).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
         wanted

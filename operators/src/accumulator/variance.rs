@@ -3,7 +3,6 @@
 //! Sums of squares would lose all digits where values are large and lie close together; means and differences don't. A result
 //! of an integer type is cut off, one of a decimal type rounded.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
@@ -12,6 +11,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use weir_api::error::{Error, Result};
 
 use super::{Accumulator, Ids, fold_primitive, malformed_partial};
+use crate::group::Which;
 
 /// Which measure.
 #[derive(Clone, Copy)]
@@ -111,8 +111,8 @@ impl Accumulator for Variance {
         Ok(())
     }
 
-    fn partial(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let moments = &self.moments[groups];
+    fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
+        let moments = groups.of(&self.moments);
         Ok(vec![
             Arc::new(moments.iter().map(|moments| moments.count).collect::<Int64Array>()),
             Arc::new(moments.iter().map(|moments| moments.mean).collect::<Float64Array>()),
@@ -120,9 +120,8 @@ impl Accumulator for Variance {
         ])
     }
 
-    fn result(&self, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
-        let measures: Float64Array =
-            self.moments[groups].iter().map(|moments| self.measure(moments)).collect();
+    fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
+        let measures: Float64Array = groups.iter().map(|group| self.measure(&self.moments[group])).collect();
         if *data_type == DataType::Float64 {
             return Ok(Arc::new(measures));
         }

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use weir_api::error::Result;
 
+use super::{ABSENT, Which};
 use crate::column;
 
 /// Byte strings, numbered; laid out one after the other.
@@ -31,13 +32,21 @@ impl Arena {
     }
 
     #[inline]
+    pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
+        self.find_hashed(self.hasher.hash_one(key), key)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let found = self.table.find(hash, |&(other, id)| other == hash && self.get(id as usize) == key);
+        found.map(|entry| entry.1)
+    }
+
+    #[inline]
     pub(super) fn id(&mut self, key: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(key);
-        let (bytes, ends) = (&self.bytes, &self.ends);
-        let found =
-            self.table.find(hash, |&(other, id)| other == hash && &bytes[range(ends, id as usize)] == key);
-        match found {
-            Some(&(_, id)) => id,
+        match self.find_hashed(hash, key) {
+            Some(id) => id,
             None => {
                 let id = self.push(key);
                 self.table.insert_unique(hash, (hash, id), |entry| entry.0);
@@ -100,9 +109,23 @@ impl BytesTable {
         })
     }
 
-    pub(super) fn keys(&self, groups: Range<usize>) -> Result<ArrayRef> {
+    /// The number of each row's key, [`ABSENT`] where it isn't there.
+    pub(super) fn find(&self, column: &ArrayRef, ids: &mut Vec<u32>) -> Result<()> {
+        column::for_each_bytes(column, |value| {
+            let found = match value {
+                Some(value) => self.arena.find(value),
+                None => self.null,
+            };
+            ids.push(found.unwrap_or(ABSENT));
+        })
+    }
+
+    pub(super) fn keys(&self, groups: Which) -> Result<ArrayRef> {
         let null = self.null.map(|id| id as usize);
-        column::from_bytes(&self.data_type, groups.map(|id| (null != Some(id)).then(|| self.arena.get(id))))
+        column::from_bytes(
+            &self.data_type,
+            groups.iter().map(|id| (null != Some(id)).then(|| self.arena.get(id))),
+        )
     }
 
     pub(super) const fn len(&self) -> usize {

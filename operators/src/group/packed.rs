@@ -1,7 +1,6 @@
 //! Groups of several columns that take up to 128 bits together, each with a bit for null.
 
 use std::hash::BuildHasher;
-use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -10,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use weir_api::error::Result;
 
+use super::{ABSENT, Which};
 use crate::column;
 
 /// A table of 128-bit keys.
@@ -50,20 +50,38 @@ impl PackedTable {
     }
 
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
-        let mut packed = std::mem::take(&mut self.packed);
+        let (mut packed, mut words) = (std::mem::take(&mut self.packed), std::mem::take(&mut self.words));
+        self.pack(columns, rows, &mut words, &mut packed)?;
+        ids.extend(packed.iter().map(|&key| self.id(key)));
+        (self.packed, self.words) = (packed, words);
+        Ok(())
+    }
+
+    /// The number of each row's key, [`ABSENT`] where it isn't there.
+    pub(super) fn find(&self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        let mut packed = Vec::new();
+        self.pack(columns, rows, &mut Vec::with_capacity(rows), &mut packed)?;
+        ids.extend(packed.into_iter().map(|key| {
+            let found = self.table.find(self.hasher.hash_one(key), |entry| entry.0 == key);
+            found.map_or(ABSENT, |entry| entry.1)
+        }));
+        Ok(())
+    }
+
+    fn pack(
+        &self,
+        columns: &[ArrayRef],
+        rows: usize,
+        words: &mut Vec<u64>,
+        packed: &mut Vec<u128>,
+    ) -> Result<()> {
         packed.clear();
         packed.resize(rows, 0);
         for (packing, column) in self.columns.iter().zip(columns) {
-            self.words.clear();
-            column::extend_words(column, &mut self.words)?;
-            packing.pack(
-                column.logical_nulls().filter(|nulls| nulls.null_count() > 0),
-                &self.words,
-                &mut packed,
-            );
+            words.clear();
+            column::extend_words(column, words)?;
+            packing.pack(column.logical_nulls().filter(|nulls| nulls.null_count() > 0), words, packed);
         }
-        ids.extend(packed.iter().map(|&key| self.id(key)));
-        self.packed = packed;
         Ok(())
     }
 
@@ -80,9 +98,9 @@ impl PackedTable {
         id
     }
 
-    pub(super) fn keys(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let keys = &self.keys[groups];
-        self.columns.iter().map(|packing| packing.unpack(keys)).collect()
+    pub(super) fn keys(&self, groups: Which) -> Result<Vec<ArrayRef>> {
+        let keys = groups.of(&self.keys);
+        self.columns.iter().map(|packing| packing.unpack(&keys)).collect()
     }
 
     pub(super) const fn len(&self) -> usize {

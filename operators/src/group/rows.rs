@@ -1,6 +1,5 @@
 //! Groups of any columns, in Arrow's row format: the general table.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -9,6 +8,7 @@ use arrow::row::{RowConverter, SortField};
 use weir_api::error::{Code, Error, Result};
 
 use super::bytes::Arena;
+use super::{ABSENT, Which};
 use crate::column::{canonical32, canonical64};
 
 /// A table of encoded rows.
@@ -37,9 +37,17 @@ impl RowTable {
         Ok(())
     }
 
-    pub(super) fn keys(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    /// The number of each row's key, [`ABSENT`] where it isn't there.
+    pub(super) fn find(&self, columns: &[ArrayRef], ids: &mut Vec<u32>) -> Result<()> {
+        let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
+        let rows = self.converter.convert_columns(&columns)?;
+        ids.extend(rows.iter().map(|row| self.arena.find(row.data()).unwrap_or(ABSENT)));
+        Ok(())
+    }
+
+    pub(super) fn keys(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         let parser = self.converter.parser();
-        Ok(self.converter.convert_rows(groups.map(|id| parser.parse(self.arena.get(id))))?)
+        Ok(self.converter.convert_rows(groups.iter().map(|id| parser.parse(self.arena.get(id))))?)
     }
 
     pub(super) const fn len(&self) -> usize {

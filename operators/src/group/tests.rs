@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field};
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
 
-use super::Groups;
+use super::{ABSENT, Groups, Which};
 
 /// Columns of every kind of table from the same numbers.
 fn columns(values: &[Option<i64>]) -> Vec<ArrayRef> {
@@ -88,11 +88,24 @@ fn check(batches: &[Vec<ArrayRef>]) {
         assert_eq!(groups.len(), expected.len());
         let half = groups.len() / 2;
         for range in [0..half, half..groups.len()] {
-            let keys = groups.keys(range.clone()).unwrap();
+            let keys = groups.keys(range.clone().into()).unwrap();
             assert_eq!(keys.iter().map(|key| key.data_type().clone()).collect::<Vec<_>>(), types);
             for (row, id) in range.enumerate() {
                 assert_eq!(expected[&text(&keys, row)], id as u32, "{types:?}");
             }
+        }
+        let all = groups.keys((0..groups.len()).into()).unwrap();
+        let every_second: Vec<u32> = (0..groups.len() as u32).rev().step_by(2).collect();
+        let some = groups.keys(Which::Each(&every_second)).unwrap();
+        let rows = every_second.len();
+        groups.find(&some, rows, &mut ids).unwrap();
+        assert_eq!(ids, every_second, "{types:?}");
+        let mut fresh = Groups::new(&types, 0).unwrap();
+        fresh.intern(&some, rows, &mut ids).unwrap();
+        fresh.find(&all, groups.len(), &mut ids).unwrap();
+        for (id, found) in ids.iter().enumerate() {
+            let wanted = every_second.iter().position(|&number| number as usize == id);
+            assert_eq!(wanted.map_or(ABSENT, |row| row as u32), *found, "{types:?}");
         }
         groups.clear();
         assert_eq!(groups.len(), 0);
@@ -137,7 +150,7 @@ fn without_keys_there_is_one_group_once_there_is_a_row() {
     groups.intern(&[], 0, &mut Vec::new()).unwrap();
     assert_eq!(groups.len(), 0);
     groups.intern(&[], 5, &mut Vec::new()).unwrap();
-    assert_eq!((groups.len(), groups.keys(0..1).unwrap().len()), (1, 0));
+    assert_eq!((groups.len(), groups.keys((0..1).into()).unwrap().len()), (1, 0));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Groups of one column of up to 64 bits: integers, dates, timestamps, floats, booleans.
 
 use std::hash::BuildHasher;
-use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -10,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use weir_api::error::Result;
 
+use super::{ABSENT, Which};
 use crate::column;
 
 /// A table of 64-bit keys. The order of groups doesn't depend on the hasher's seed.
@@ -53,6 +53,26 @@ impl WordTable {
         Ok(())
     }
 
+    /// The number of each row's key, [`ABSENT`] where it isn't there.
+    pub(super) fn find(&self, column: &ArrayRef, ids: &mut Vec<u32>) -> Result<()> {
+        let mut words = Vec::with_capacity(column.len());
+        column::extend_words(column, &mut words)?;
+        let find = |word: u64| {
+            let found = self.table.find(self.hasher.hash_one(word), |entry| entry.0 == word);
+            found.map_or(ABSENT, |entry| entry.1)
+        };
+        match column.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => ids.extend(words.into_iter().map(find)),
+            Some(nulls) => {
+                let null = self.null.unwrap_or(ABSENT);
+                ids.extend(
+                    words.into_iter().zip(&nulls).map(|(word, valid)| if valid { find(word) } else { null }),
+                );
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn id(&mut self, word: u64) -> u32 {
         let hash = self.hasher.hash_one(word);
@@ -79,11 +99,10 @@ impl WordTable {
         })
     }
 
-    pub(super) fn keys(&self, groups: Range<usize>) -> Result<ArrayRef> {
-        let null =
-            self.null.map(|id| id as usize).filter(|id| groups.contains(id)).map(|id| id - groups.start);
-        let nulls = null.map(|null| (0..groups.len()).map(|row| row != null).collect::<NullBuffer>());
-        column::from_words(&self.data_type, &self.keys[groups], nulls)
+    pub(super) fn keys(&self, groups: Which) -> Result<ArrayRef> {
+        let null = self.null.map(|id| id as usize).filter(|null| groups.iter().any(|group| group == *null));
+        let nulls = null.map(|null| groups.iter().map(|group| group != null).collect::<NullBuffer>());
+        column::from_words(&self.data_type, &groups.of(&self.keys), nulls)
     }
 
     pub(super) const fn len(&self) -> usize {

@@ -117,7 +117,7 @@ impl WindowAggregate {
         for (pane, table) in self.panes.iter() {
             for start in (0..table.len()).step_by(TARGET_ROWS) {
                 let groups = start..(start + TARGET_ROWS).min(table.len());
-                let Partials { keys, calls, count } = table.partials(&groups)?;
+                let Partials { keys, calls, count } = table.partials(groups.into())?;
                 let mut columns = pane_columns(pane, count);
                 columns.extend(calls.into_iter().flatten());
                 rows.add(keys, columns, count, range, self.context().max_parallelism)?;
@@ -152,11 +152,11 @@ impl WindowAggregate {
         let mut rows = KeyedRows::default();
         for (pane, table) in self.panes.iter() {
             let Some(distinct) = table.distinct(call) else { continue };
-            let keys = table.keys(0..table.len())?;
+            let keys = table.keys((0..table.len()).into())?;
             for start in (0..distinct.len()).step_by(TARGET_ROWS) {
                 let pairs = start..(start + TARGET_ROWS).min(distinct.len());
                 let count = pairs.len();
-                let (groups, values) = distinct.pairs(pairs)?;
+                let (groups, values) = distinct.pairs(pairs.into())?;
                 let keys =
                     keys.iter().map(|key| Ok(take(key, &groups, None)?)).collect::<Result<Vec<_>>>()?;
                 let mut columns = pane_columns(pane, count);

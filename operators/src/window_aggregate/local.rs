@@ -199,7 +199,7 @@ impl LocalAggregate {
     }
 
     fn partials(&self, pane: Pane, table: &PaneTable, groups: std::ops::Range<usize>) -> Result<Batch> {
-        let partials = table.partials(&groups)?;
+        let partials = table.partials(groups.clone().into())?;
         let mut columns = partials.keys;
         let constant = |value: i64| -> ArrayRef { Arc::new(Int64Array::from_value(value, groups.len())) };
         columns.push(constant(pane.end));

@@ -2,8 +2,6 @@
 //!
 //! Invariant: every accumulator has a value for every group. Knows neither time nor where rows come from.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{filter, prep_null_mask_filter};
 use arrow::datatypes::{DataType, UInt32Type};
@@ -13,7 +11,7 @@ use weir_api::error::{Error, Result};
 use super::plan::Call;
 use crate::accumulator::distinct::Distinct;
 use crate::accumulator::{self, Accumulator, Ids};
-use crate::group::Groups;
+use crate::group::{Groups, Which};
 
 /// What a table weighs without its contents.
 const BASE_BYTES: usize = 512;
@@ -147,26 +145,26 @@ impl PaneTable {
         }
     }
 
-    /// The keys of a range of groups.
-    pub(super) fn keys(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+    /// The keys of some groups.
+    pub(super) fn keys(&self, groups: Which) -> Result<Vec<ArrayRef>> {
         self.groups.keys(groups)
     }
 
-    /// The partial results of a range of groups, call by call; a distinct call has none.
-    pub(super) fn partials(&self, groups: &Range<usize>) -> Result<Partials> {
+    /// The partial results of some groups, call by call; a distinct call has none.
+    pub(super) fn partials(&self, groups: Which) -> Result<Partials> {
         let calls = self
             .calls
             .iter()
             .map(|call| match call {
-                CallState::Plain(accumulator) => accumulator.partial(groups.clone()),
+                CallState::Plain(accumulator) => accumulator.partial(groups),
                 CallState::Distinct(_) => Ok(Vec::new()),
             })
             .collect::<Result<_>>()?;
-        Ok(Partials { keys: self.keys(groups.clone())?, calls, count: groups.len() })
+        Ok(Partials { keys: self.keys(groups)?, calls, count: groups.len() })
     }
 
-    /// The result of call number `call` for a range of groups.
-    pub(super) fn result(&self, call: usize, groups: Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
+    /// The result of call number `call` for some groups.
+    pub(super) fn result(&self, call: usize, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
         match self.calls.get(call) {
             Some(CallState::Plain(accumulator)) => accumulator.result(groups, data_type),
             Some(CallState::Distinct(distinct)) => distinct.result(groups, data_type),
@@ -243,7 +241,7 @@ impl Merging {
         let next = self.mapping.len();
         if next < source.len() {
             let groups = next..(next + TARGET_ROWS).min(source.len());
-            let partials = source.partials(&groups)?;
+            let partials = source.partials(groups.clone().into())?;
             target.merge(&partials, scratch)?;
             if target.groups.is_single() {
                 self.mapping.resize(groups.end, 0);
@@ -262,7 +260,7 @@ impl Merging {
             let pairs = self.pair..(self.pair + TARGET_ROWS).min(distinct.len());
             let count = pairs.len();
             self.pair = pairs.end;
-            let (groups, values) = distinct.pairs(pairs)?;
+            let (groups, values) = distinct.pairs(pairs.into())?;
             let groups = groups.as_primitive::<UInt32Type>().values();
             let ids: Vec<u32> = groups.iter().map(|&group| self.mapping[group as usize]).collect();
             target.merge_distinct(self.call, &values, &ids)?;

@@ -296,7 +296,7 @@ impl WindowAggregate {
         groups: std::ops::Range<usize>,
     ) -> Result<arrow::array::RecordBatch> {
         let rows = groups.len();
-        let mut columns: Vec<ArrayRef> = table.keys(groups.clone())?;
+        let mut columns: Vec<ArrayRef> = table.keys(groups.clone().into())?;
         let mask: Option<BooleanArray> = if self.restored.concerns(due.end) {
             Some(self.restored.unfired(&columns, rows, due.end, self.context.max_parallelism)?)
         } else {
@@ -304,7 +304,7 @@ impl WindowAggregate {
         };
         let fields = self.plan.output.fields();
         for (call, field) in (0..self.plan.calls.len()).zip(fields.iter().skip(columns.len())) {
-            columns.push(table.result(call, groups.clone(), field.data_type())?);
+            columns.push(table.result(call, groups.clone().into(), field.data_type())?);
         }
         for (property, field) in self.plan.properties.iter().zip(fields.iter().skip(columns.len())) {
             let millis = match property {
