@@ -3,9 +3,12 @@
 //! [`process`], [`servers`] and [`cluster`] start what is broken; the integration tests use them too. They stop with a panic that
 //! says where, like tests: there is nobody to hand an error to.
 
+pub mod check;
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 pub mod cluster;
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 pub mod process;
+pub mod random;
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 pub mod servers;
+pub mod workload;
