@@ -8,6 +8,7 @@ pub mod check;
 pub mod cluster;
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 pub mod process;
+pub mod proxy;
 pub mod random;
 #[expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 pub mod servers;
