@@ -5,6 +5,7 @@
 
 pub mod chunks;
 pub mod dirty;
+pub mod pieces;
 
 use std::collections::VecDeque;
 

@@ -3,29 +3,17 @@
 //! Invariant: merging any split of the layers in steps gives the rows that merging them at once gives. Pure; works on whole
 //! columns, with one hash table over the keys of the rows at hand: callers hand over a few key groups at a time.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use weir_api::error::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::table::{Contents, TOMBSTONE_COLUMN, key_groups};
+pub use weir_api::state::pieces::changes_schema as delta_schema;
 
-/// The columns of a delta of a state: a tombstone after the key group, and value columns that may be null.
-#[must_use]
-pub fn delta_schema(full: &Schema, key_columns: u32) -> SchemaRef {
-    let key_end = 1 + key_columns as usize;
-    let mut fields: Vec<_> = full.fields().iter().cloned().collect();
-    for field in fields.iter_mut().skip(key_end) {
-        *field = Arc::new(field.as_ref().clone().with_nullable(true));
-    }
-    fields.insert(1.min(fields.len()), Arc::new(Field::new(TOMBSTONE_COLUMN, DataType::Boolean, false)));
-    Arc::new(Schema::new_with_metadata(fields, full.metadata().clone()))
-}
+use crate::table::{Contents, key_groups};
 
 /// Rows of one layer, sorted by key group.
 #[derive(Clone, Debug)]
