@@ -92,6 +92,18 @@ pub enum SplitProgress {
     Ended,
 }
 
+impl SplitProgress {
+    /// Where a reader that is given this split begins.
+    #[must_use]
+    pub const fn of(split: &Split) -> Self {
+        match (split.ended, split.position) {
+            (true, _) => Self::Ended,
+            (false, Some(position)) => Self::At(position),
+            (false, None) => Self::Fresh,
+        }
+    }
+}
+
 /// What a reader hands over.
 #[derive(Debug)]
 pub enum SourceEvent {
@@ -129,9 +141,7 @@ pub trait SourceReader {
     ///
     /// `None` in the middle of events that belong together, as a batch and its dead letters do: a barrier between them would
     /// lose or double some. It is asked again after the next event, which comes at once.
-    fn progress(&self) -> Option<Vec<SplitProgress>> {
-        None
-    }
+    fn progress(&self) -> Option<Vec<SplitProgress>>;
 
     /// A checkpoint is complete in which the splits had come so far: those who watch the source's progress from outside may be
     /// told. Never blocks, and no failure of it fails the job.

@@ -24,6 +24,8 @@ pub mod types;
 pub mod values;
 
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod testing;
 
 use weir_api::config::Configuration;

@@ -14,7 +14,7 @@ mod events;
 mod options;
 mod people;
 mod prices;
-mod schema;
+pub(crate) mod schema;
 mod source;
 mod texts;
 

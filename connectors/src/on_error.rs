@@ -155,6 +155,12 @@ impl Malformed {
         self.letters.bytes >= FULL_BYTES || self.letters.rows >= TARGET_ROWS
     }
 
+    /// Whether dead letters wait to be handed on.
+    #[must_use]
+    pub const fn has_letters(&self) -> bool {
+        self.letters.rows > 0
+    }
+
     /// Takes the dead letters out: rows of [`side_output::dead_letters`].
     pub fn take(&mut self) -> Result<Option<RecordBatch>> {
         if self.letters.rows == 0 {

@@ -1,6 +1,8 @@
 //! What tests of readers and writers need: a runtime, a clock, contexts, and loops that poll to the end.
 #![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
+pub mod resume;
+
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use weir_api::batch::TARGET_ROWS;
 use weir_api::connector::{Connector, OptionDescription};
 use weir_api::error::{Code, Error, Result};
 use weir_api::sink::Sink;
-use weir_api::source::{Boundedness, ReaderContext, Source, SourceEvent, SourceReader};
+use weir_api::source::{Boundedness, ReaderContext, Source, SourceEvent, SourceReader, SplitProgress};
 use weir_proto::v1::{Split, TableSpec};
 
 use crate::types;
@@ -143,17 +143,23 @@ impl Source for ValuesSource {
     }
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
-        let mut batches = Vec::new();
-        if !splits.is_empty() {
-            for rows in &self.rows {
-                let rows = project(rows, &context.projected_schema)?;
-                let starts = (0..rows.num_rows()).step_by(TARGET_ROWS);
-                batches
-                    .extend(starts.map(|start| rows.slice(start, TARGET_ROWS.min(rows.num_rows() - start))));
-            }
+        let rows = match splits.is_empty() {
+            true => Vec::new(),
+            false => self
+                .rows
+                .iter()
+                .map(|rows| project(rows, &context.projected_schema))
+                .collect::<Result<_>>()?,
+        };
+        let total = rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
+        let progress = splits.first().map(SplitProgress::of);
+        if let Some(SplitProgress::At(position)) = progress
+            && position > total
+        {
+            let what = format!("{position} rows were read of VALUES that hold {total}");
+            return Err(Error::new(Code::MalformedMessage, what));
         }
-        batches.reverse();
-        Ok(Box::new(ValuesReader { batches, unfinished: !splits.is_empty() }))
+        Ok(Box::new(ValuesReader { rows, progress, end_is_told: false }))
     }
 }
 
@@ -190,18 +196,47 @@ fn narrowed(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 }
 
 struct ValuesReader {
-    /// The last one first.
-    batches: Vec<RecordBatch>,
-    unfinished: bool,
+    rows: Vec<RecordBatch>,
+    /// How many rows have been handed over; none: the split is another subtask's.
+    progress: Option<SplitProgress>,
+    end_is_told: bool,
+}
+
+impl ValuesReader {
+    /// The rows behind the first `position` of them, up to a full batch.
+    fn batch(&self, position: u64) -> Option<RecordBatch> {
+        let mut skipped = usize::try_from(position).ok()?;
+        for rows in &self.rows {
+            match rows.num_rows().checked_sub(skipped).filter(|left| *left > 0) {
+                Some(left) => return Some(rows.slice(skipped, left.min(TARGET_ROWS))),
+                None => skipped -= rows.num_rows(),
+            }
+        }
+        None
+    }
 }
 
 impl SourceReader for ValuesReader {
     fn poll_next(&mut self, _context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
-        Poll::Ready(match self.batches.pop() {
-            Some(records) => Some(Ok(SourceEvent::Records { split: 0, records })),
-            None if std::mem::take(&mut self.unfinished) => Some(Ok(SourceEvent::SplitFinished { split: 0 })),
-            None => None,
-        })
+        let position = match self.progress {
+            None => return Poll::Ready(None),
+            Some(SplitProgress::Ended) => None,
+            Some(SplitProgress::Fresh) => Some(0),
+            Some(SplitProgress::At(position)) => Some(position),
+        };
+        if let Some(position) = position
+            && let Some(records) = self.batch(position)
+        {
+            self.progress = Some(SplitProgress::At(position + records.num_rows() as u64));
+            return Poll::Ready(Some(Ok(SourceEvent::Records { split: 0, records })));
+        }
+        self.progress = Some(SplitProgress::Ended);
+        let is_told = std::mem::replace(&mut self.end_is_told, true);
+        Poll::Ready((!is_told).then_some(Ok(SourceEvent::SplitFinished { split: 0 })))
+    }
+
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        Some(self.progress.into_iter().collect())
     }
 }
 

@@ -80,7 +80,7 @@ impl Source for DataGenSource {
             timeline: self.seed.is_some().then(|| timeline.clone()),
         };
         let course = Course { end: self.rows, pace: (self.rate > 0).then_some(timeline), keep_alive: false };
-        Ok(Box::new(Reader::new(rows, course, &shares, context.clock)))
+        Ok(Box::new(Reader::new(rows, course, &splits, context.clock)?))
     }
 }
 

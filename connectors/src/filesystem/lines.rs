@@ -52,6 +52,8 @@ pub struct Lines<R> {
     at_end: bool,
     /// The rest of the current line is passed over.
     passing_over: bool,
+    /// Where the line starts that is passed over because it is too long.
+    too_long: Option<u64>,
     /// Follows quotes, where a record may have several lines.
     quotes: Option<QuoteScanner>,
     /// Bytes of the next record that the scanner has seen: whole lines.
@@ -74,22 +76,8 @@ impl<R: Read> Lines<R> {
         max_line: usize,
         quotes: Option<QuoteScanner>,
     ) -> std::io::Result<Self> {
-        let from = first_byte(start);
-        let mut lines = Self {
-            file,
-            end,
-            max_line,
-            buffer: vec![0; BLOCK_BYTES],
-            filled: 0,
-            next: 0,
-            whole: 0,
-            is_utf8: false,
-            buffer_offset: from,
-            at_end: false,
-            passing_over: start > 0,
-            quotes,
-            scanned: 0,
-        };
+        let mut lines = Self::from(file, first_byte(start), end, max_line, quotes);
+        lines.passing_over = start > 0;
         if start == 0 {
             while lines.filled < BYTE_ORDER_MARK.len() && !lines.at_end {
                 lines.fill()?;
@@ -101,6 +89,31 @@ impl<R: Read> Lines<R> {
         Ok(lines)
     }
 
+    /// The lines that start in `position..end` of a file that stands at `position`, where one starts.
+    pub fn from(file: R, position: u64, end: u64, max_line: usize, quotes: Option<QuoteScanner>) -> Self {
+        Self {
+            file,
+            end,
+            max_line,
+            buffer: vec![0; BLOCK_BYTES],
+            filled: 0,
+            next: 0,
+            whole: 0,
+            is_utf8: false,
+            buffer_offset: position,
+            at_end: false,
+            passing_over: false,
+            too_long: None,
+            quotes,
+            scanned: 0,
+        }
+    }
+
+    /// Where the next line starts in the file; to be asked behind a call of [`Self::next`].
+    pub const fn position(&self) -> u64 {
+        self.buffer_offset + self.next as u64
+    }
+
     /// What the ranges of lines refer to, until the next call of [`Self::next`].
     pub fn bytes(&self) -> &[u8] {
         &self.buffer
@@ -109,7 +122,7 @@ impl<R: Read> Lines<R> {
     /// The next line.
     pub fn next(&mut self) -> std::io::Result<Option<Line>> {
         loop {
-            let offset = self.buffer_offset + self.next as u64;
+            let offset = self.position();
             if !self.passing_over && offset >= self.end {
                 return Ok(None);
             }
@@ -119,7 +132,10 @@ impl<R: Read> Lines<R> {
                 self.next += step;
                 self.scanned = 0;
                 if std::mem::take(&mut self.passing_over) {
-                    continue;
+                    match self.too_long.take() {
+                        Some(offset) => return Ok(Some(Line::TooLong { offset })),
+                        None => continue,
+                    }
                 }
                 return Ok(Some(if len > self.max_line {
                     Line::TooLong { offset }
@@ -128,7 +144,7 @@ impl<R: Read> Lines<R> {
                 }));
             }
             if self.at_end {
-                return Ok(None);
+                return Ok(self.too_long.take().map(|offset| Line::TooLong { offset }));
             }
             if self.passing_over {
                 // Nothing of this line is kept.
@@ -138,7 +154,8 @@ impl<R: Read> Lines<R> {
                 self.passing_over = true;
                 self.next += std::mem::take(&mut self.scanned);
                 self.quotes.as_mut().map(QuoteScanner::reset);
-                return Ok(Some(Line::TooLong { offset }));
+                // It is reported when its end is found: a position within it would be none to go on from.
+                self.too_long = Some(offset);
             }
             self.fill()?;
         }

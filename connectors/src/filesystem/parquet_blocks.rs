@@ -3,22 +3,24 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatchReader};
+use arrow::array::{ArrayRef, AsArray, RecordBatchReader};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowSelection, RowSelector,
 };
+use parquet::arrow::{ProjectionMask, RowNumber};
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
-use weir_api::source::SourceEvent;
+use weir_api::source::{SourceEvent, SplitProgress};
 
 use super::columns::Assembly;
 use super::input::{Chunks, Inputs};
 use super::pruned::{Next, Splits};
-use super::read_ahead::Blocks;
-use super::split::{FileInfo, FileSplit, Part};
+use super::read_ahead::{Blocks, Step};
+use super::split::{FileInfo, FileSplit, Given, Part};
 use crate::formats::parquet::filter::{Filter, row_filter};
 use crate::formats::parquet::{Adapter, projection};
 use crate::formats::record::Problem;
@@ -26,13 +28,19 @@ use crate::on_error::Malformed;
 
 /// The wanted columns of a row group are fetched at once up to this size; larger ones are read page by page.
 const LOAD_BYTES: u64 = 64 << 20;
+/// The column of row numbers that is read beside the wanted ones; no file's column has this name.
+const ROW_NUMBER: &str = "\0row number";
 
 struct Open {
     index: usize,
     path: String,
     group: usize,
-    /// How many of its rows have been given out.
-    rows: usize,
+    /// The number of its first row in the file.
+    first_row: u64,
+    /// How many of its rows have been read, wanted or not: a position that doesn't depend on the predicates.
+    rows: u64,
+    /// Where rows are left out: the column that tells which.
+    numbers: Option<usize>,
     reader: ParquetRecordBatchReader,
     adapter: Adapter,
 }
@@ -94,7 +102,7 @@ impl ParquetBlocks {
     }
 
     /// Opens a row group; `None` if its statistics say that it holds no wanted row.
-    fn open(&mut self, index: usize, split: FileSplit) -> Result<Option<Open>> {
+    fn open(&mut self, index: usize, split: FileSplit, from: Option<u64>) -> Result<Option<Open>> {
         let file = split.file;
         let Part::RowGroup(group) = split.part else {
             return Err(Error::internal(format!("a split of lines of {} for a Parquet table", file.path)));
@@ -105,6 +113,20 @@ impl ParquetBlocks {
         if group >= footer.metadata().num_row_groups() {
             return Err(self.failed(&file.path, "the file has changed since the job was submitted"));
         }
+        let groups = footer.metadata().row_groups();
+        let rows_of = |group: usize| groups.get(group).map_or(0, |group| group.num_rows().unsigned_abs());
+        let (first_row, rows) = ((0..group).map(rows_of).sum::<u64>(), from.unwrap_or(0));
+        if rows > rows_of(group) {
+            let changed = format!(
+                "row group {group} has {} rows, but {rows} had been read: the file has changed",
+                rows_of(group)
+            );
+            return Err(self.failed(&file.path, changed));
+        }
+        let selection = RowSelection::from(vec![
+            RowSelector::skip(usize::try_from(rows).unwrap_or(usize::MAX)),
+            RowSelector::select(usize::try_from(rows_of(group) - rows).unwrap_or(usize::MAX)),
+        ]);
         if !self.filters.iter().all(|filter| filter.may_hold(&footer, group)) {
             return Ok(None);
         }
@@ -120,7 +142,14 @@ impl ParquetBlocks {
         self.assembly.open(&file).map_err(|error| error.context(format_args!("table {}", self.table)))?;
         let in_file = footer.schema().clone();
         let filter = row_filter(&self.filters, &footer).map_err(within)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer);
+        let footer = match filter {
+            Some(_) => numbered(&footer).map_err(|error| self.failed(&file.path, error))?,
+            None => footer,
+        };
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer);
+        if rows > 0 {
+            builder = builder.with_row_selection(selection);
+        }
         let reader = filter
             .into_iter()
             .fold(builder, ParquetRecordBatchReaderBuilder::with_row_filter)
@@ -129,9 +158,10 @@ impl ParquetBlocks {
             .with_batch_size(TARGET_ROWS)
             .build()
             .map_err(|error| self.failed(&file.path, error))?;
+        let numbers = reader.schema().index_of(ROW_NUMBER).ok();
         let adapter = Adapter::new(self.assembly.record.fields(), reader.schema().fields(), in_file.fields())
             .map_err(within)?;
-        Ok(Some(Open { index, path: file.path, group, rows: 0, reader, adapter }))
+        Ok(Some(Open { index, path: file.path, group, first_row, rows, numbers, reader, adapter }))
     }
 
     fn adapt(&mut self, open: &Open, read: &RecordBatch) -> Result<RecordBatch> {
@@ -147,6 +177,13 @@ pub fn footer(chunks: &Chunks) -> parquet::errors::Result<ArrowReaderMetadata> {
     ArrowReaderMetadata::load(chunks, ArrowReaderOptions::new())
 }
 
+/// The footer for a reader that numbers the rows of the file.
+fn numbered(footer: &ArrowReaderMetadata) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let number = Field::new(ROW_NUMBER, DataType::Int64, false).with_extension_type(RowNumber);
+    let options = ArrowReaderOptions::new().with_virtual_columns(vec![Arc::new(number)])?;
+    ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options)
+}
+
 /// Where the wanted columns of a row group lie.
 fn ranges(footer: &ArrowReaderMetadata, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>> {
     let columns = footer.metadata().row_group(group).columns().iter().enumerate();
@@ -160,35 +197,36 @@ fn ranges(footer: &ArrowReaderMetadata, group: usize, mask: &ProjectionMask) -> 
 }
 
 impl Blocks for ParquetBlocks {
-    fn add(&mut self, splits: Vec<FileSplit>) {
+    fn add(&mut self, splits: Vec<Given>) {
         self.splits.add(splits);
     }
 
-    fn next(&mut self) -> Result<Option<SourceEvent>> {
+    fn next(&mut self) -> Result<Option<Step>> {
         if let Some(split) = self.ended.take() {
-            return Ok(Some(SourceEvent::SplitFinished { split }));
+            return Ok(Some(Step::finished(split)));
         }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => match self.splits.next() {
-                Some(Next::Read(index, split)) => match self.open(index, split)? {
+                Some(Next::Read(index, split, from)) => match self.open(index, split, from)? {
                     Some(open) => open,
-                    None => return Ok(Some(SourceEvent::SplitFinished { split: index })),
+                    None => return Ok(Some(Step::finished(index))),
                 },
-                Some(Next::PassOver(split)) => return Ok(Some(SourceEvent::SplitFinished { split })),
+                Some(Next::PassOver(split)) => return Ok(Some(Step::finished(split))),
                 None => return Ok(None),
             },
         };
         let split = open.index;
         let read = match open.reader.next() {
-            None => return Ok(Some(SourceEvent::SplitFinished { split })),
+            None => return Ok(Some(Step::finished(split))),
             Some(read) => read.map_err(|error| self.failed(&open.path, error)),
         };
-        match read.and_then(|read| self.adapt(&open, &read)) {
-            Ok(records) => {
-                open.rows += records.num_rows();
+        match read.and_then(|read| Ok((open.behind(&read), self.adapt(&open, &read)?))) {
+            Ok((rows, records)) => {
+                open.rows = rows;
                 self.open = Some(open);
-                Ok(Some(SourceEvent::Records { split, records }))
+                let after = Some((split, SplitProgress::At(rows)));
+                Ok(Some(Step { event: SourceEvent::Records { split, records }, after }))
             }
             Err(error) if self.malformed.fails() => Err(error),
             Err(error) => self.malformed_group(&open, &error).map(Some),
@@ -196,17 +234,30 @@ impl Blocks for ParquetBlocks {
     }
 }
 
+impl Open {
+    /// How many rows of the row group have been read with these.
+    fn behind(&self, read: &RecordBatch) -> u64 {
+        let numbers =
+            self.numbers.and_then(|index| read.columns().get(index)?.as_primitive_opt::<Int64Type>());
+        match numbers.and_then(|numbers| numbers.values().last()) {
+            Some(last) => (last.unsigned_abs() + 1).saturating_sub(self.first_row),
+            None => self.rows + read.num_rows() as u64,
+        }
+    }
+}
+
 impl ParquetBlocks {
     /// What is left of a row group can't be read: that is one malformed record.
-    fn malformed_group(&mut self, open: &Open, error: &Error) -> Result<SourceEvent> {
+    fn malformed_group(&mut self, open: &Open, error: &Error) -> Result<Step> {
         let position = format!("{}:row group {}, behind row {}", open.path, open.group, open.rows);
         self.malformed.record(position, None, &Problem { at: 0, what: error.chain().into() })?;
         Ok(match self.malformed.take()? {
             Some(letters) => {
                 self.ended = Some(open.index);
-                SourceEvent::DeadLetters(letters)
+                // The letter stands for the rest of the split: its end belongs to it.
+                Step { event: SourceEvent::DeadLetters(letters), after: None }
             }
-            None => SourceEvent::SplitFinished { split: open.index },
+            None => Step::finished(open.index),
         })
     }
 }

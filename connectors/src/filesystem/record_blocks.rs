@@ -7,14 +7,14 @@ use std::sync::Arc;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
-use weir_api::source::SourceEvent;
+use weir_api::source::{SourceEvent, SplitProgress};
 
 use super::columns::Assembly;
 use super::input::Inputs;
 use super::lines::{Line, Lines, first_byte};
 use super::pruned::{Next, Splits};
-use super::read_ahead::Blocks;
-use super::split::{FileInfo, FileSplit, Part};
+use super::read_ahead::{Blocks, Step};
+use super::split::{FileInfo, FileSplit, Given, Part};
 use crate::formats::csv::quotes::QuoteScanner;
 use crate::formats::record::{MAX_RECORD_BYTES, Problem, RecordDecoder};
 use crate::on_error::Malformed;
@@ -64,7 +64,7 @@ impl RecordBlocks {
         }
     }
 
-    fn open(&mut self, index: usize, split: FileSplit) -> Result<Open> {
+    fn open(&mut self, index: usize, split: FileSplit, from: Option<u64>) -> Result<Open> {
         let Part::Lines { start, end } = split.part else {
             return Err(Error::internal(format!(
                 "a Parquet split of {} for a table of records",
@@ -73,9 +73,13 @@ impl RecordBlocks {
         };
         let within =
             |error: Error| error.context(format_args!("table {}: read {}", self.table, split.file.path));
-        let input = self.inputs.from(&split.file, first_byte(start), end).map_err(within)?;
-        let lines = Lines::new(input, start, end, MAX_RECORD_BYTES, self.quotes.clone())
-            .map_err(|error| reading(&self.table, &split.file.path).with_source(error))?;
+        let first = from.unwrap_or(first_byte(start));
+        let input = self.inputs.from(&split.file, first, end).map_err(within)?;
+        let lines = match from {
+            Some(position) => Ok(Lines::from(input, position, end, MAX_RECORD_BYTES, self.quotes.clone())),
+            None => Lines::new(input, start, end, MAX_RECORD_BYTES, self.quotes.clone()),
+        }
+        .map_err(|error| reading(&self.table, &split.file.path).with_source(error))?;
         self.assembly
             .open(&split.file)
             .map_err(|error| error.context(format_args!("table {}", self.table)))?;
@@ -117,45 +121,41 @@ impl RecordBlocks {
 }
 
 impl Blocks for RecordBlocks {
-    fn add(&mut self, splits: Vec<FileSplit>) {
+    fn add(&mut self, splits: Vec<Given>) {
         self.splits.add(splits);
     }
 
-    fn next(&mut self) -> Result<Option<SourceEvent>> {
+    fn next(&mut self) -> Result<Option<Step>> {
         loop {
-            if self.malformed.is_full()
-                && let Some(letters) = self.malformed.take()?
-            {
-                return Ok(Some(SourceEvent::DeadLetters(letters)));
-            }
             let mut open = match self.open.take() {
                 Some(open) => open,
                 None => match self.splits.next() {
-                    Some(Next::Read(index, split)) => self.open(index, split)?,
-                    Some(Next::PassOver(split)) => return Ok(Some(SourceEvent::SplitFinished { split })),
+                    Some(Next::Read(index, split, from)) => self.open(index, split, from)?,
+                    Some(Next::PassOver(split)) => return Ok(Some(Step::finished(split))),
                     None => return Ok(None),
                 },
             };
-            let ended = self.fill(&mut open)?;
             let split = open.index;
+            // Dead letters follow the batch beside whose records they stood: no snapshot comes between.
+            if let Some(letters) = self.malformed.take()? {
+                let after = Some((split, SplitProgress::At(open.lines.position())));
+                self.open = Some(open);
+                return Ok(Some(Step { event: SourceEvent::DeadLetters(letters), after }));
+            }
+            let ended = self.fill(&mut open)?;
             let rows = self.decoder.rows();
-            let letters = if ended && rows == 0 { self.malformed.take()? } else { None };
-            if !ended || rows > 0 || letters.is_some() {
+            if rows > 0 {
+                let whole = (split, SplitProgress::At(open.lines.position()));
+                let after = (!self.malformed.has_letters()).then_some(whole);
+                let records = self.assembly.batch(self.decoder.finish()?, rows)?;
                 // An ended split is looked at once more and then finishes, with nothing left in it.
                 self.open = Some(open);
+                return Ok(Some(Step { event: SourceEvent::Records { split, records }, after }));
             }
-            if rows > 0 {
-                return Ok(Some(SourceEvent::Records {
-                    split,
-                    records: self.assembly.batch(self.decoder.finish()?, rows)?,
-                }));
+            if ended && !self.malformed.has_letters() {
+                return Ok(Some(Step::finished(split)));
             }
-            if let Some(letters) = letters {
-                return Ok(Some(SourceEvent::DeadLetters(letters)));
-            }
-            if ended {
-                return Ok(Some(SourceEvent::SplitFinished { split }));
-            }
+            self.open = Some(open);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::partitions::Condition;
 use super::pruned::Splits;
 use super::read_ahead::ReadAhead;
 use super::record_blocks::RecordBlocks;
-use super::split::{FileInfo, FileSplit, Part};
+use super::split::{FileInfo, FileSplit, Given, Part};
 use super::{Format, listing, location};
 use crate::formats::parquet::filter::Filter;
 use crate::formats::values;
@@ -181,7 +181,7 @@ impl Source for FileSource {
     }
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
-        let splits = splits.iter().map(FileSplit::of).collect::<Result<Vec<_>>>()?;
+        let splits = splits.iter().map(Given::of).collect::<Result<Vec<_>>>()?;
         let (mut conditions, mut filters) = (Vec::new(), Vec::new());
         for predicate in &context.filters {
             match (self.condition(predicate), self.filter(predicate)) {

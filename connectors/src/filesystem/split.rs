@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use weir_api::error::{Code, Error, Result};
+use weir_api::source::SplitProgress;
 use weir_proto::v1::Split;
 
 /// What of a file is read.
@@ -39,6 +40,22 @@ pub struct FileSplit {
     pub file: FileInfo,
     /// Which part.
     pub part: Part,
+}
+
+/// A part of a file as a reader is given it: with how far it has been read before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// The part.
+    pub split: FileSplit,
+    /// How far it was read: bytes of the file for lines, rows of the row group for Parquet.
+    pub progress: SplitProgress,
+}
+
+impl Given {
+    /// From a split.
+    pub fn of(split: &Split) -> Result<Self> {
+        Ok(Self { split: FileSplit::of(split)?, progress: SplitProgress::of(split) })
+    }
 }
 
 impl FileSplit {

@@ -70,6 +70,17 @@ impl Cursor {
         Self { share, next: share.index.saturating_mul(share.unit) }
     }
 
+    /// Where reading of the share goes on, as [`Self::next`] said it.
+    pub fn at(share: Share, next: u64) -> Result<Self> {
+        if next / share.unit % share.count == share.index {
+            return Ok(Self { share, next });
+        }
+        Err(Error::new(
+            Code::MalformedMessage,
+            format!("number {next} isn't one of share {}/{}", share.index, share.count),
+        ))
+    }
+
     /// The next number.
     #[must_use]
     pub const fn next(&self) -> u64 {

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use weir_api::clock::Clock;
 use weir_api::error::Result;
-use weir_api::source::{SourceEvent, SourceReader};
+use weir_api::source::{SourceEvent, SourceReader, SplitProgress};
+use weir_proto::v1::Split;
 
 use super::Rows;
 use super::numbers::{Cursor, Share};
@@ -31,32 +32,72 @@ pub struct Course {
     pub keep_alive: bool,
 }
 
+/// A share and how far it has been read.
+struct Track {
+    /// Where its reading began in the first attempt.
+    first: u64,
+    cursor: Cursor,
+    ended: bool,
+    /// Whether its end has been told.
+    told: bool,
+}
+
+impl Track {
+    fn of(split: &Split) -> Result<Self> {
+        let share = Share::of(split)?;
+        let fresh = Cursor::new(share);
+        let cursor = match SplitProgress::of(split) {
+            SplitProgress::At(next) => Cursor::at(share, next)?,
+            SplitProgress::Fresh | SplitProgress::Ended => fresh,
+        };
+        Ok(Self { first: fresh.next(), cursor, ended: split.ended, told: false })
+    }
+
+    fn progress(&self) -> SplitProgress {
+        match self.cursor.next() {
+            _ if self.ended => SplitProgress::Ended,
+            next if next == self.first => SplitProgress::Fresh,
+            next => SplitProgress::At(next),
+        }
+    }
+}
+
 /// Reads shares of a generator's numbers.
 pub struct Reader<R> {
     rows: R,
     course: Course,
     clock: Arc<dyn Clock>,
-    cursors: Vec<Option<Cursor>>,
-    /// On the monotonic clock, when number 0 is due; set by the first poll.
+    tracks: Vec<Track>,
+    /// What the course's clock showed when this reader began: a restored one keeps its pace from where it goes on, and doesn't
+    /// hurry after what wasn't read while the job was down.
+    begun_millis: u64,
+    /// On the monotonic clock, when this reader began; set by the first poll.
     started_millis: Option<u64>,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
     pieces: Vec<Range<u64>>,
 }
 
 impl<R: Rows> Reader<R> {
-    /// A reader of `shares`.
-    #[must_use]
-    pub fn new(rows: R, course: Course, shares: &[Share], clock: Arc<dyn Clock>) -> Self {
-        let cursors = shares.iter().map(|share| Some(Cursor::new(*share))).collect();
-        Self { rows, course, clock, cursors, started_millis: None, timer: None, pieces: Vec::new() }
+    /// A reader of the shares that `splits` are.
+    pub fn new(rows: R, course: Course, splits: &[Split], clock: Arc<dyn Clock>) -> Result<Self> {
+        let tracks = splits.iter().map(Track::of).collect::<Result<Vec<_>>>()?;
+        let first =
+            tracks.iter().filter(|track| !track.ended).map(|track| (track.cursor.next(), track.first));
+        let begun_millis = match (&course.pace, first.min()) {
+            (Some(pace), Some((next, first))) if next > first => pace.millis(next),
+            _ => 0,
+        };
+        let (started_millis, timer, pieces) = (None, None, Vec::new());
+        Ok(Self { rows, course, clock, tracks, begun_millis, started_millis, timer, pieces })
     }
 
     /// The split whose next number is the smallest.
     fn hindmost(&self) -> Option<(usize, u64)> {
-        self.cursors
+        self.tracks
             .iter()
             .enumerate()
-            .filter_map(|(index, cursor)| cursor.as_ref().map(|cursor| (index, cursor.next())))
+            .filter(|(_, track)| !track.ended)
+            .map(|(index, track)| (index, track.cursor.next()))
             .min_by_key(|(_, next)| *next)
     }
 
@@ -65,17 +106,28 @@ impl<R: Rows> Reader<R> {
         let end = self.course.end.unwrap_or(u64::MAX);
         let Some(pace) = &self.course.pace else { return (end, None) };
         let now = self.clock.monotonic_millis();
-        let elapsed = now.saturating_sub(*self.started_millis.get_or_insert(now));
+        let started = *self.started_millis.get_or_insert(now);
+        let elapsed = now.saturating_sub(started).saturating_add(self.begun_millis);
         let due = pace.due(elapsed).min(end);
         let wait = (next >= due)
             .then(|| Duration::from_millis(pace.millis(next).saturating_sub(elapsed)).max(GATHER));
         (due, wait)
+    }
+
+    /// A split whose end is to be told.
+    fn untold_end(&mut self) -> Option<usize> {
+        let split = self.tracks.iter().position(|track| track.ended && !track.told)?;
+        self.tracks.get_mut(split)?.told = true;
+        Some(split)
     }
 }
 
 impl<R: Rows> SourceReader for Reader<R> {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
         loop {
+            if let Some(split) = self.untold_end() {
+                return Poll::Ready(Some(Ok(SourceEvent::SplitFinished { split })));
+            }
             if let Some(timer) = &mut self.timer {
                 std::task::ready!(timer.as_mut().poll(context));
                 self.timer = None;
@@ -86,18 +138,18 @@ impl<R: Rows> SourceReader for Reader<R> {
                     // Nothing will ever come: the task ends by being cancelled.
                     return Poll::Pending;
                 }
-                if let Some(cursor) = self.cursors.get_mut(split) {
-                    *cursor = None;
+                if let Some(track) = self.tracks.get_mut(split) {
+                    track.ended = true;
                 }
-                return Poll::Ready(Some(Ok(SourceEvent::SplitFinished { split })));
+                continue;
             }
             let (limit, wait) = self.limit(next);
             if let Some(wait) = wait {
                 self.timer = Some(Box::pin(tokio::time::sleep(wait)));
                 continue;
             }
-            if let Some(Some(cursor)) = self.cursors.get_mut(split) {
-                cursor.take(self.rows.numbers_per_batch(), limit, &mut self.pieces);
+            if let Some(track) = self.tracks.get_mut(split) {
+                track.cursor.take(self.rows.numbers_per_batch(), limit, &mut self.pieces);
             }
             match self.rows.generate(&self.pieces, self.clock.unix_millis()) {
                 Ok(records) if records.num_rows() == 0 => {
@@ -109,5 +161,10 @@ impl<R: Rows> SourceReader for Reader<R> {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
+    }
+
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        // What a generator makes of a number is a function of it: whatever was taken has been handed over or holds no row.
+        Some(self.tracks.iter().map(Track::progress).collect())
     }
 }

@@ -14,14 +14,14 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
-use weir_api::source::SourceEvent;
+use weir_api::source::{SourceEvent, SplitProgress};
 
 use super::client::{Consumer, Context, is_passing, is_refusal};
 use super::decode::Decoder;
 use super::identity::{self, Ids};
 use super::native::{Messages, Queue};
 use super::properties::Properties;
-use super::split::{PartitionSplit, Position};
+use super::split::{Given, PartitionSplit, Position, progress};
 
 /// Messages taken at once: between two takes the step looks at its limits.
 const TAKEN: usize = 1024;
@@ -147,29 +147,32 @@ impl Fetcher {
         std::mem::take(&mut self.suspicious)
     }
 
+    /// How far each partition has been read.
+    pub fn progress(&self) -> Vec<SplitProgress> {
+        self.partitions.iter().map(|partition| progress(partition.position, partition.ended)).collect()
+    }
+
     /// Whether all partitions have ended.
     pub fn has_ended(&self) -> bool {
         self.partitions.iter().all(|partition| partition.ended)
     }
 
     /// Starts to read further partitions; those with nothing to read end at once.
-    pub fn add(&mut self, splits: Vec<PartitionSplit>) -> Result<Vec<SourceEvent>> {
+    pub fn add(&mut self, splits: Vec<Given>) -> Result<Vec<SourceEvent>> {
         let mut events = Vec::new();
         let mut list = TopicPartitionList::with_capacity(splits.len());
-        for split in splits {
+        for Given { split, position, ended } in splits {
             let place = self.partitions.len();
-            let ended = split.end.is_some_and(|end| end <= split.start);
             if ended {
                 events.push(SourceEvent::SplitFinished { split: place });
             } else {
                 let forwarded = self.queue.take_from(&split.topic, split.partition);
-                list.add_partition_offset(&split.topic, split.partition, Offset::Offset(split.start))
+                list.add_partition_offset(&split.topic, split.partition, Offset::Offset(position))
                     .ok()
                     .filter(|()| forwarded)
                     .ok_or_else(|| self.error(&split, "it can't be assigned"))?;
             }
             self.names.insert((split.topic.clone(), split.partition), place);
-            let position = split.start;
             self.partitions.push(Partition { split, position, ended, messages: Vec::new() });
         }
         if list.count() > 0 {

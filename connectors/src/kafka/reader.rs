@@ -2,7 +2,8 @@
 //!
 //! Invariant: what was decoded and not taken is at most the allowance and one step; while the slot is behind, no thread waits
 //! and librdkafka's own bound stops the fetching. Nothing is read before the topics are known to be those that were found, and
-//! that is asked again while reading. Dropping the reader ends the task; the client is closed where blocking is allowed.
+//! that is asked again while reading. Progress is taken over at the end of a step, whose batches and dead letters belong together:
+//! so it counts what has been handed over, and a snapshot cuts between steps. Dropping the reader ends the task; the client is closed where blocking is allowed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use weir_api::error::{Code, Error, Result};
 use weir_api::metrics::OperatorMetrics;
-use weir_api::source::{SourceEvent, SourceReader};
+use weir_api::source::{SourceEvent, SourceReader, SplitProgress};
 use weir_proto::v1::Split;
 
 use super::decode::Decoder;
 use super::fetch::Fetcher;
 use super::identity::{self, Verdict};
 use super::properties::Properties;
-use super::split::PartitionSplit;
+use super::split::Given;
 
 /// The allowance is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1024;
@@ -58,18 +59,29 @@ pub struct Parts {
     pub more_may_come: bool,
 }
 
-type Ahead = (Result<SourceEvent>, Option<OwnedSemaphorePermit>);
+/// What has been read ahead.
+struct Ahead {
+    /// None: there is progress only, as the marks of transactions make it.
+    event: Option<Result<SourceEvent>>,
+    /// How far each partition has been read with this; `None` in the middle of a step.
+    after: Option<Vec<SplitProgress>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// See the module.
 pub struct Reader {
     receiver: mpsc::Receiver<Ahead>,
-    additions: mpsc::Sender<Vec<PartitionSplit>>,
+    additions: mpsc::Sender<Vec<Given>>,
     task: JoinHandle<()>,
+    progress: Vec<SplitProgress>,
+    /// Whether the last step has been handed over whole.
+    is_whole: bool,
 }
 
 impl Reader {
     /// Starts to read `splits`.
-    pub fn new(parts: Parts, splits: Vec<PartitionSplit>, io: &Handle) -> Self {
+    pub fn new(parts: Parts, splits: Vec<Given>, io: &Handle) -> Self {
+        let progress = splits.iter().map(Given::progress).collect();
         let (sender, receiver) = mpsc::channel(EVENTS);
         let (additions, added) = mpsc::channel(ADDITIONS);
         let units = (parts.bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -77,20 +89,38 @@ impl Reader {
         let task = io.spawn(async move {
             if let Err(error) = run(parts, splits, added, &handing).await {
                 // The receiver may be gone; then nobody needs the error.
-                let _ = handing.sender.send((Err(error), None)).await;
+                let failed = Ahead { event: Some(Err(error)), after: None, _permit: None };
+                let _ = handing.sender.send(failed).await;
             }
         });
-        Self { receiver, additions, task }
+        Self { receiver, additions, task, progress, is_whole: true }
     }
 }
 
 impl SourceReader for Reader {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
-        self.receiver.poll_recv(context).map(|event| event.map(|(event, _permit)| event))
+        loop {
+            let Some(Ahead { event, after, .. }) = std::task::ready!(self.receiver.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
+            self.is_whole = after.is_some();
+            // Partitions that were added meanwhile stand behind those that the step knew.
+            for (known, progress) in self.progress.iter_mut().zip(after.unwrap_or_default()) {
+                *known = progress;
+            }
+            if event.is_some() {
+                return Poll::Ready(event);
+            }
+        }
+    }
+
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        self.is_whole.then(|| self.progress.clone())
     }
 
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
-        let splits = splits.iter().map(PartitionSplit::of).collect::<Result<Vec<_>>>()?;
+        let splits = splits.iter().map(Given::of).collect::<Result<Vec<_>>>()?;
+        self.progress.extend(splits.iter().map(Given::progress));
         match self.additions.try_send(splits) {
             Ok(()) => Ok(()),
             // The task has ended with an error, which the next poll brings.
@@ -116,9 +146,15 @@ struct Handing {
 }
 
 impl Handing {
-    /// Whether the slot still listens.
-    async fn hand(&self, events: Vec<SourceEvent>) -> bool {
-        for event in events {
+    /// Hands over the events of a step, after which the partitions have been read so far. Whether the slot still listens.
+    async fn hand(&self, events: Vec<SourceEvent>, progress: Vec<SplitProgress>) -> bool {
+        let mut progress = Some(progress);
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
+            let ahead = Ahead { event: None, after: progress, _permit: None };
+            return self.sender.send(ahead).await.is_ok();
+        }
+        while let Some(event) = events.next() {
             let bytes = match &event {
                 SourceEvent::Records { records, .. } | SourceEvent::DeadLetters(records) => {
                     records.get_array_memory_size()
@@ -127,7 +163,9 @@ impl Handing {
             };
             let share = u32::try_from((bytes / UNIT_BYTES).clamp(1, self.units)).unwrap_or(u32::MAX);
             let Ok(permit) = self.allowance.clone().acquire_many_owned(share).await else { return false };
-            if self.sender.send((Ok(event), Some(permit))).await.is_err() {
+            let after = if events.peek().is_none() { progress.take() } else { None };
+            let ahead = Ahead { event: Some(Ok(event)), after, _permit: Some(permit) };
+            if self.sender.send(ahead).await.is_err() {
                 return false;
             }
         }
@@ -174,8 +212,8 @@ fn ended_early(error: tokio::task::JoinError) -> Error {
 
 async fn run(
     parts: Parts,
-    splits: Vec<PartitionSplit>,
-    mut added: mpsc::Receiver<Vec<PartitionSplit>>,
+    splits: Vec<Given>,
+    mut added: mpsc::Receiver<Vec<Given>>,
     handing: &Handing,
 ) -> Result<()> {
     let Parts { table, properties, config, decoder, metrics, bytes, more_may_come } = parts;
@@ -186,35 +224,39 @@ async fn run(
         let mut fetcher = Fetcher::new(&name, &properties, &config, decoder, metrics, step_bytes)?;
         let filled = fetcher.filled();
         let events = fetcher.add(splits)?;
-        Ok::<_, Error>((fetcher, filled, events))
+        let progress = fetcher.progress();
+        Ok::<_, Error>((fetcher, filled, (events, progress)))
     });
-    let (fetcher, filled, events) = made.await.map_err(ended_early)??;
+    let (fetcher, filled, (events, progress)) = made.await.map_err(ended_early)??;
     let mut owned = Owned { fetcher: Some(fetcher), io };
     let mut watch = Watch::new(&table);
     owned = watch.confirm(owned).await?;
-    if !handing.hand(events).await {
+    if !handing.hand(events, progress.clone()).await {
         return Ok(());
     }
-    let mut waiting = None;
+    let (mut waiting, mut handed) = (None, progress);
     loop {
         while let Some(splits) = waiting.take().or_else(|| added.try_recv().ok()) {
-            let (back, events) = owned.blocking(move |fetcher| fetcher.add(splits)).await?;
+            let added = move |fetcher: &mut Fetcher| Ok((fetcher.add(splits)?, fetcher.progress()));
+            let (back, (events, progress)) = owned.blocking(added).await?;
             owned = back;
-            if !handing.hand(events).await {
+            if !handing.hand(events, progress).await {
                 return Ok(());
             }
         }
         let (back, step) = owned
             .blocking(|fetcher| {
                 let step = fetcher.step()?;
-                Ok((step, fetcher.is_suspicious(), fetcher.has_ended()))
+                Ok((step, fetcher.progress(), fetcher.is_suspicious(), fetcher.has_ended()))
             })
             .await?;
         owned = back;
-        let (step, suspicious, ended) = step;
-        if !handing.hand(step.events).await {
+        let (step, progress, suspicious, ended) = step;
+        let is_new = !step.events.is_empty() || progress != handed;
+        if is_new && !handing.hand(step.events, progress.clone()).await {
             return Ok(());
         }
+        handed = progress;
         if ended && !more_may_come {
             return Ok(());
         }
@@ -226,10 +268,7 @@ async fn run(
 }
 
 /// Until there is something to do; the partitions that came.
-async fn wait(
-    filled: &Notify,
-    added: &mut mpsc::Receiver<Vec<PartitionSplit>>,
-) -> Option<Vec<PartitionSplit>> {
+async fn wait(filled: &Notify, added: &mut mpsc::Receiver<Vec<Given>>) -> Option<Vec<Given>> {
     tokio::select! {
         () = filled.notified() => None,
         () = tokio::time::sleep(SERVE) => None,

@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::properties::Properties;
 use super::range;
 use super::reader::{Parts, Reader};
-use super::split::PartitionSplit;
+use super::split::{Given, PartitionSplit};
 use super::topics::Topics;
 use crate::on_error::{Malformed, OnError};
 use crate::options::Options;
@@ -87,7 +87,7 @@ impl Source for KafkaSource {
     }
 
     fn reader(&self, context: ReaderContext, splits: Vec<Split>) -> Result<Box<dyn SourceReader>> {
-        let splits = splits.iter().map(PartitionSplit::of).collect::<Result<Vec<_>>>()?;
+        let splits = splits.iter().map(Given::of).collect::<Result<Vec<_>>>()?;
         let table = &self.discovery.table;
         let malformed = Malformed::new(table, self.on_error, context.clock, Arc::clone(&context.metrics));
         // Half of what may be read ahead waits as messages, half decoded.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use weir_api::error::{Code, Error, Result};
+use weir_api::source::SplitProgress;
 use weir_proto::v1::Split;
 
 /// What is read of one partition. Offsets are concrete, so that a restart reads the same.
@@ -20,6 +21,46 @@ pub struct PartitionSplit {
     pub start: i64,
     /// The first that isn't any more; none: it goes on.
     pub end: Option<i64>,
+}
+
+/// A partition as a reader is given it: with the offset that is read next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// What is read of it.
+    pub split: PartitionSplit,
+    /// The next offset.
+    pub position: i64,
+    /// Whether it has been read to its end.
+    pub ended: bool,
+}
+
+impl Given {
+    /// From a split.
+    pub fn of(split: &Split) -> Result<Self> {
+        let of = PartitionSplit::of(split)?;
+        let position = match split.position {
+            None => of.start,
+            Some(position) => i64::try_from(position).map_err(|_| {
+                Error::new(
+                    Code::MalformedMessage,
+                    format!("split '{}' goes on at {position}, which isn't an offset", split.id),
+                )
+            })?,
+        };
+        let ended = split.ended || of.end.is_some_and(|end| end <= position);
+        Ok(Self { split: of, position, ended })
+    }
+
+    /// How far it has been read.
+    pub fn progress(&self) -> SplitProgress {
+        progress(self.position, self.ended)
+    }
+}
+
+/// How far a partition has been read whose next offset is `position`.
+#[must_use]
+pub fn progress(position: i64, ended: bool) -> SplitProgress {
+    if ended { SplitProgress::Ended } else { SplitProgress::At(u64::try_from(position).unwrap_or(0)) }
 }
 
 impl PartitionSplit {

@@ -96,7 +96,7 @@ impl Source for NexmarkSource {
             pace: self.settings.paced.then(|| self.settings.timeline.clone()),
             keep_alive: self.settings.keep_alive,
         };
-        Ok(Box::new(Reader::new(generator, course, &shares, context.clock)))
+        Ok(Box::new(Reader::new(generator, course, &splits, context.clock)?))
     }
 }
 

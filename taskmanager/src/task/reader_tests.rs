@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use weir_api::source::SplitProgress;
 use weir_proto::v1::{Split, WatermarkSpec};
 
 use super::*;
@@ -31,6 +32,10 @@ impl SourceReader for Script {
             Some(Event::Pause) => Poll::Pending,
             None => Poll::Ready(None),
         }
+    }
+
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        None
     }
 }
 
@@ -203,6 +208,10 @@ struct Barren;
 impl SourceReader for Barren {
     fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<SourceEvent>>> {
         Poll::Ready(Some(Ok(SourceEvent::Records { split: 0, records: records([]) })))
+    }
+
+    fn progress(&self) -> Option<Vec<SplitProgress>> {
+        None
     }
 }
 
