@@ -7,6 +7,7 @@
 //!
 //! Read next: [`plan`] for what a spec means, [`pane`] for the tables, [`local`] and [`windowed`] for the operators.
 
+mod frozen;
 mod keyed_state;
 mod late;
 mod local;
@@ -15,6 +16,7 @@ mod panes;
 mod plan;
 mod restored;
 mod split;
+mod stack;
 mod windowed;
 
 use arrow::datatypes::SchemaRef;

@@ -5,7 +5,6 @@
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{filter, prep_null_mask_filter};
 use arrow::datatypes::{DataType, UInt32Type};
-use weir_api::batch::TARGET_ROWS;
 use weir_api::error::{Error, Result};
 
 use super::plan::Call;
@@ -107,6 +106,21 @@ impl PaneTable {
             }
         }
         Ok(())
+    }
+
+    /// Folds partial results of groups with these numbers in.
+    pub(super) fn merge_at(&mut self, partials: &Partials, ids: &[u32]) -> Result<()> {
+        for (call, columns) in self.calls.iter_mut().zip(&partials.calls) {
+            if let CallState::Plain(accumulator) = call {
+                accumulator.merge(columns, Ids::Each(ids))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups of these keys, [`crate::group::ABSENT`] for keys without one.
+    pub(super) fn find(&self, keys: &[ArrayRef], count: usize, groups: &mut Vec<u32>) -> Result<()> {
+        self.groups.find(keys, count, groups)
     }
 
     /// Makes sure that a group exists for every key; `ids` are their numbers.
@@ -231,18 +245,30 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// Merges up to [`TARGET_ROWS`] groups or distinct values and says how many; 0 when all of `source` is in `target`.
+    /// How many of the source's groups are done.
+    pub(super) const fn groups(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// Merges up to `most` groups or distinct values and says how many; 0 when all of `source` is in `target`. The partial
+    /// results of groups before `from` are there already.
     pub(super) fn step(
         &mut self,
         source: &PaneTable,
+        from: usize,
+        most: usize,
         target: &mut PaneTable,
         scratch: &mut Scratch,
     ) -> Result<usize> {
         let next = self.mapping.len();
         if next < source.len() {
-            let groups = next..(next + TARGET_ROWS).min(source.len());
-            let partials = source.partials(groups.clone().into())?;
-            target.merge(&partials, scratch)?;
+            let end = if next < from { from } else { source.len() };
+            let groups = next..(next + most).min(end);
+            if next < from {
+                target.intern(&source.keys(groups.clone().into())?, groups.len(), &mut scratch.ids)?;
+            } else {
+                target.merge(&source.partials(groups.clone().into())?, scratch)?;
+            }
             if target.groups.is_single() {
                 self.mapping.resize(groups.end, 0);
             } else {
@@ -257,7 +283,7 @@ impl Merging {
                 self.pair = 0;
                 continue;
             };
-            let pairs = self.pair..(self.pair + TARGET_ROWS).min(distinct.len());
+            let pairs = self.pair..(self.pair + most).min(distinct.len());
             let count = pairs.len();
             self.pair = pairs.end;
             let (groups, values) = distinct.pairs(pairs.into())?;

@@ -37,16 +37,13 @@ impl Restored {
     pub(super) fn add(&mut self, key_group: u32, fired: i64) {
         let entry = self.fired.entry(key_group).or_insert(fired);
         *entry = fired.max(*entry);
+        self.largest = self.largest.max(Some(fired));
     }
 
-    /// Takes the instance's key groups; what all of them had fired is returned.
-    pub(super) fn open(&mut self, range: KeyGroupRange) -> i64 {
-        self.fired.retain(|&group, _| range.contains(group));
+    /// What all key groups of the range had fired.
+    pub(super) fn least(&self, range: KeyGroupRange) -> i64 {
         let all_known = self.fired.len() == range.len() as usize;
-        let least = self.fired.values().min().copied().filter(|_| all_known).unwrap_or(i64::MIN);
-        self.largest = self.fired.values().max().copied();
-        self.settle(least);
-        least
+        self.fired.values().min().copied().filter(|_| all_known).unwrap_or(i64::MIN)
     }
 
     /// Forgets what is of no concern once all windows up to `fired` have fired.

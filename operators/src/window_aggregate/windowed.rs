@@ -20,6 +20,8 @@ use weir_api::state::KeyedState;
 use weir_api::watermark::Watermark;
 use weir_proto::v1::window_aggregate_spec::WindowProperty;
 
+use super::frozen::Shape;
+use super::keyed_state::shape;
 use super::late::Found;
 use super::pane::{Merging, PaneTable, Scratch};
 use super::panes::{Panes, check_limit};
@@ -46,6 +48,7 @@ pub(super) struct WindowAggregate {
     target: i64,
     pub(super) firing: Option<Firing>,
     pub(super) restored: Restored,
+    pub(super) shape: Arc<Shape>,
     scratch: Scratch,
     context: Context,
 }
@@ -70,8 +73,23 @@ pub(super) struct Due {
 
 /// How far it came.
 pub(super) enum Firing {
-    Merging { due: Due, sources: Vec<Pane>, merging: Merging, target: PaneTable },
-    Emitting { due: Due, table: Source, position: usize },
+    /// The only pane's tables become one, where they stand.
+    Settling {
+        due: Due,
+        pane: Pane,
+    },
+    /// Tables, by their number in the pane, become a new one; taken from the end.
+    Merging {
+        due: Due,
+        sources: Vec<(Pane, usize)>,
+        merging: Merging,
+        target: PaneTable,
+    },
+    Emitting {
+        due: Due,
+        table: Source,
+        position: usize,
+    },
 }
 
 /// What is emitted: a table merged for the window, or the only pane's own.
@@ -85,6 +103,7 @@ impl WindowAggregate {
         // Errors of keys and aggregates come at deployment, not with the first row.
         plan.new_table(0)?;
         Ok(Self {
+            shape: Arc::new(shape(&plan)?),
             plan,
             panes: Panes::default(),
             fired: i64::MIN,
@@ -105,6 +124,12 @@ impl WindowAggregate {
 
     pub(super) const fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// All windows up to there had fired in the snapshot that is read.
+    pub(super) const fn resume_at(&mut self, fired: i64) {
+        self.fired = fired;
+        self.target = fired;
     }
 
     /// Folds one part of a batch into its pane.
@@ -201,7 +226,7 @@ impl WindowAggregate {
     fn next_due(&mut self) -> Option<Due> {
         while let Some(pane) = self.panes.first() {
             let Some(end) = self.plan.windows.next_end(pane, self.fired) else {
-                self.drop_pane(pane);
+                self.panes.discard(pane);
                 continue;
             };
             return (end.saturating_sub(1) <= self.target)
@@ -210,17 +235,33 @@ impl WindowAggregate {
         None
     }
 
-    fn start(&self, due: Due) -> Result<Firing> {
-        let mut sources = match self.plan.windows {
+    fn start(&mut self, due: Due) -> Result<Firing> {
+        let panes = self.panes_of(due);
+        if let [pane] = panes[..] {
+            if self.panes.get(pane).is_some_and(|stack| stack.tables() == 1) {
+                return Ok(Firing::Emitting { due, table: Source::Pane(pane), position: 0 });
+            }
+            if self.plan.windows.last_end(pane) == Some(due.end) {
+                self.panes.close(pane);
+                return Ok(Firing::Settling { due, pane });
+            }
+        }
+        self.start_merging(due, &panes)
+    }
+
+    fn panes_of(&self, due: Due) -> Vec<Pane> {
+        match self.plan.windows {
             Windows::Aligned(_) => self.panes.ending_within(due.start, due.end),
             Windows::Attached { .. } | Windows::EndOfInput => vec![Pane { end: due.end, start: due.start }],
-        };
-        if let [pane] = sources[..] {
-            return Ok(Firing::Emitting { due, table: Source::Pane(pane), position: 0 });
         }
-        // Taken from the end.
+    }
+
+    fn start_merging(&self, due: Due, panes: &[Pane]) -> Result<Firing> {
+        let stacks = panes.iter().filter_map(|&pane| Some((pane, self.panes.get(pane)?)));
+        let groups = stacks.clone().map(|(_, stack)| stack.largest()).max();
+        let mut sources: Vec<(Pane, usize)> =
+            stacks.flat_map(|(pane, stack)| (0..stack.tables()).map(move |table| (pane, table))).collect();
         sources.reverse();
-        let groups = sources.iter().filter_map(|&pane| self.panes.get(pane)).map(PaneTable::len).max();
         let target = self.plan.new_table(groups.unwrap_or(0))?;
         Ok(Firing::Merging { due, sources, merging: Merging::default(), target })
     }
@@ -228,8 +269,19 @@ impl WindowAggregate {
     /// What is left of the firing, and how many groups were merged or emitted.
     fn step(&mut self, firing: Firing, out: &mut Output) -> Result<(Option<Firing>, usize)> {
         match firing {
+            Firing::Settling { due, pane } => {
+                match self.panes.compact_pane(pane, TARGET_ROWS, &mut self.scratch)? {
+                    Some(rows) => Ok((Some(Firing::Settling { due, pane }), rows)),
+                    None if self.panes.get(pane).is_some_and(|stack| stack.tables() == 1) => {
+                        Ok((Some(Firing::Emitting { due, table: Source::Pane(pane), position: 0 }), 0))
+                    }
+                    // A snapshot still reads the tables.
+                    None => Ok((Some(self.start_merging(due, &[pane])?), 0)),
+                }
+            }
             Firing::Merging { due, mut sources, mut merging, mut target } => {
-                let Some(source) = sources.last().and_then(|&pane| self.panes.get(pane)) else {
+                let source = sources.last().and_then(|&(pane, table)| self.panes.get(pane)?.table(table));
+                let Some((source, from)) = source else {
                     let bytes = self.panes.bytes() + target.size_bytes();
                     check_limit(&self.plan.name, bytes, self.context.limit_bytes)?;
                     return Ok((
@@ -237,7 +289,7 @@ impl WindowAggregate {
                         0,
                     ));
                 };
-                let rows = merging.step(source, &mut target, &mut self.scratch)?;
+                let rows = merging.step(source, from, TARGET_ROWS, &mut target, &mut self.scratch)?;
                 if rows == 0 {
                     sources.pop();
                     merging = Merging::default();
@@ -248,7 +300,8 @@ impl WindowAggregate {
                 let source = match &table {
                     Source::Merged(table) => table,
                     Source::Pane(pane) => {
-                        self.panes.get(*pane).ok_or_else(|| Error::internal("a window's pane is gone"))?
+                        let table = self.panes.get(*pane).and_then(|stack| stack.table(0));
+                        table.ok_or_else(|| Error::internal("a window's pane is gone"))?.0
                     }
                 };
                 let end = (position + TARGET_ROWS).min(source.len());
@@ -272,19 +325,13 @@ impl WindowAggregate {
                 while let Some(pane) = self.panes.first()
                     && self.plan.windows.last_end(pane).is_none_or(|end| end <= due.end)
                 {
-                    self.drop_pane(pane);
+                    self.panes.discard(pane);
                 }
             }
             // Others may end with it: `fired` follows when all are out.
             Windows::Attached { .. } | Windows::EndOfInput => {
-                self.drop_pane(Pane { end: due.end, start: due.start })
+                self.panes.discard(Pane { end: due.end, start: due.start });
             }
-        }
-    }
-
-    fn drop_pane(&mut self, pane: Pane) {
-        if let Some(table) = self.panes.remove(pane) {
-            self.panes.recycle(table);
         }
     }
 
@@ -354,8 +401,6 @@ impl Operator for WindowAggregate {
             metrics: Arc::clone(&context.metrics),
             clock: Some(Arc::clone(&context.clock)),
         };
-        self.fired = self.restored.open(context.key_groups);
-        self.target = self.fired;
         Ok(())
     }
 
@@ -369,6 +414,7 @@ impl Operator for WindowAggregate {
                 self.fold(&batch, &part)?;
             }
         }
+        self.panes.compact(batch.num_rows(), &mut self.scratch)?;
         if !found.is_empty() {
             // One batch: the call began with room for it.
             self.emit_late(&batch, found, out)?;

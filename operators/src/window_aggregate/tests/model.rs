@@ -14,6 +14,7 @@ use crate::window_aggregate::restored::key_groups;
 /// A key as text, and its key group.
 type Key = (String, u32);
 
+#[derive(Clone)]
 pub(super) struct Model {
     spec: WindowAggregateSpec,
     rows: BTreeMap<Key, Vec<Row>>,
