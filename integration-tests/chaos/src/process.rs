@@ -73,6 +73,17 @@ impl Process {
         Self { child, lines: Mutex::new(lines), lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
+    /// Starts `weir` with these arguments and variables of its environment; all that it prints or logs is added to a file.
+    pub fn weir_logging(arguments: &[String], variables: &[(&str, &str)], log: &std::path::Path) -> Self {
+        let open =
+            || std::fs::OpenOptions::new().create(true).append(true).open(log).expect("the log is writable");
+        let mut command = command(arguments);
+        command.envs(variables.iter().copied()).stdout(open()).stderr(open());
+        let child = start(command).expect("weir starts");
+        let (_, lines) = sync_channel(KEPT_LINES);
+        Self { child, lines: Mutex::new(lines), lines_per_second: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
     /// Starts a server that isn't ours; all that it prints goes to a file.
     pub fn server(command: &Command, output: std::fs::File) -> Self {
         let mut wrapped = mortal(command.get_program());
@@ -137,6 +148,13 @@ impl Process {
     /// Whether the process still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether the process stands still, as after SIGSTOP.
+    pub fn is_paused(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // `pid (name) state …`, and a name may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
     /// Resident memory in bytes.

@@ -172,7 +172,7 @@ async fn carry(
     mut random: Random,
     counters: &Counters,
 ) {
-    let (forward, backward) = (Random::new(random.next(), 0), Random::new(random.next(), 0));
+    let (forward, backward) = (Random::new(random.number(), 0), Random::new(random.number(), 0));
     let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
     let there = Pump::new(from_client, to_server, Way::Requests, rules.clone(), forward, counters);
     let back = Pump::new(from_server, to_client, Way::Answers, rules.clone(), backward, counters);

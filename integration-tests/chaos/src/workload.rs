@@ -155,7 +155,7 @@ impl Workload {
     }
 
     /// All records, partition by partition.
-    pub fn all(&self) -> impl Iterator<Item = Record> {
+    pub fn all(&self) -> impl Iterator<Item = Record> + use<> {
         let workload = *self;
         (0..self.partitions).flat_map(move |p| workload.partition(p))
     }

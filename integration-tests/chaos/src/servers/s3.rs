@@ -29,7 +29,8 @@ impl S3 {
         SHARED.get_or_init(Self::start)
     }
 
-    fn start() -> Self {
+    /// A gateway of the caller's own.
+    pub fn start() -> Self {
         let binary = cache().join(format!("bin/versitygw-{VERSION}"));
         assert!(binary.exists(), "{} isn't there: `make setup` installs it", binary.display());
         let (folder, address) = (data_folder("s3"), format!("127.0.0.1:{}", free_port()));
