@@ -99,6 +99,10 @@ codes! {
     StateLimit = "WEIR-2004", User, Never;
     /// Records that a source was to read are no longer there.
     RecordsLost = "WEIR-2005", User, Never;
+    /// Output of a completed checkpoint can't be made visible.
+    OutputUnpublished = "WEIR-2006", External, Restart;
+    /// Nobody can know whether output of a completed checkpoint is visible.
+    OutputUnknown = "WEIR-2007", User, Never;
 
     /// A message or frame that breaks the protocol.
     MalformedMessage = "WEIR-3001", External, Restart;

@@ -4,7 +4,7 @@
 //! per partition. A reader has one consumer, whose partitions are assigned by hand: no consumer group is involved. What was to
 //! be read and is gone fails the job; a broker that is away is waited for.
 //!
-//! Writing: at least once, by an idempotent producer per subtask.
+//! Writing: at least once, by an idempotent producer per subtask; or exactly once, in transactions that follow checkpoints.
 //!
 //! Read next: [`discovery`](self) for offsets, `fetch` for what a reader does, `outlet` for what a writer does; docs/kafka.md
 //! for what users are promised.
@@ -15,6 +15,7 @@ mod discovery;
 mod fetch;
 mod identity;
 mod layout;
+mod log;
 mod lookup;
 mod metadata;
 mod native;
@@ -141,9 +142,28 @@ const OWN_OPTIONS: &[OptionDescription] = &[
     option(
         "sink.delivery-guarantee",
         Some("at-least-once"),
-        "at-least-once: nothing is lost, and after a restart records may be written again; none: a flush doesn't wait for acknowledgements. exactly-once needs checkpoints, which aren't there yet.",
+        "exactly-once: the output of each checkpoint is published when it is complete, in a transaction; needs checkpoints, and readers with isolation.level=read_committed. at-least-once: nothing is lost, and after a restart records may be written again; none: a flush doesn't wait for acknowledgements.",
     ),
-    option("sink.transactional-id-prefix", None, "Belongs to exactly-once."),
+    option(
+        "sink.transactional-id-prefix",
+        None,
+        "With exactly-once, what transactional ids begin with; the operator's uid and the subtask follow. By default weir- and the job's id, so that two jobs never share one.",
+    ),
+    option(
+        "sink.exactly-once.mode",
+        Some("log"),
+        "log: a checkpoint holds the records themselves, which are published in one transaction each when it is complete, with no limit of time. Another mode, 2pc, isn't there yet.",
+    ),
+    option(
+        "sink.exactly-once.progress-topic",
+        Some("__weir_progress"),
+        "With exactly-once, the topic that says how far each transactional id has published: compacted, made if it isn't there, shared by all jobs, never to be deleted.",
+    ),
+    option(
+        "sink.exactly-once.max-unpublished",
+        Some("256 mb"),
+        "With exactly-once, how much of completed checkpoints a subtask may have to publish before it takes no more rows, as when brokers are away.",
+    ),
 ];
 
 const OPTIONS: &[OptionDescription] =

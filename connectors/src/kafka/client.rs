@@ -21,6 +21,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Said {
     error: Option<(RDKafkaErrorCode, String)>,
+    errors: u64,
     warned: Option<Instant>,
     kept_back: u64,
 }
@@ -41,6 +42,11 @@ impl Context {
     /// What was said last of a connection that failed.
     pub fn last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+    }
+
+    /// How many errors of connections were heard of.
+    pub fn errors(&self) -> u64 {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).errors
     }
 
     /// Warns of something that is tried again, once in a while.
@@ -64,7 +70,11 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).error = Some((code, reason.to_owned()));
+        {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.error = Some((code, reason.to_owned()));
+            said.errors += 1;
+        }
         self.warn(reason);
     }
 }

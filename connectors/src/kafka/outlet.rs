@@ -97,8 +97,7 @@ impl Outlet {
         let (table, cancelled) = (&self.parts.layout.table, &self.parts.cancelled);
         let topics = &self.parts.topics;
         let bytes = self.rows.each(batch, |row| {
-            let mut record =
-                BaseRecord::<[u8], [u8]>::to(topics.get(row.topic).map_or("", String::as_str));
+            let mut record = BaseRecord::<[u8], [u8]>::to(topics.get(row.topic).map_or("", String::as_str));
             record.payload = row.value;
             record.key = row.key;
             record.partition = row.partition;

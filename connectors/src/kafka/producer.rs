@@ -61,10 +61,9 @@ pub fn undelivered(table: &str, code: RDKafkaErrorCode, place: &str) -> Error {
             Code::RecordTooLarge,
             "raise 'properties.max.request.size' here and max.message.bytes of the topic, or write smaller records",
         ),
-        RDKafkaErrorCode::MessageTimedOut => (
-            Code::Io,
-            "no broker took it within 'properties.delivery.timeout.ms'; look after the brokers",
-        ),
+        RDKafkaErrorCode::MessageTimedOut => {
+            (Code::Io, "no broker took it within 'properties.delivery.timeout.ms'; look after the brokers")
+        }
         RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownPartition
         | RDKafkaErrorCode::UnknownTopicOrPartition => {

@@ -41,8 +41,9 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn of(map: &'a MapArray, row: usize) -> Self {
-        let at = |place: usize| map.value_offsets().get(place).map_or(0, |at| usize::try_from(*at).unwrap_or(0));
+    pub(super) fn of(map: &'a MapArray, row: usize) -> Self {
+        let at =
+            |place: usize| map.value_offsets().get(place).map_or(0, |at| usize::try_from(*at).unwrap_or(0));
         let (names, values) = (map.keys().as_string::<i32>(), map.values().as_binary::<i32>());
         Self { names, values, start: at(row), end: at(row + 1) }
     }

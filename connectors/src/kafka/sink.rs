@@ -1,6 +1,7 @@
 //! The sink: checked options, and writers that hand rows to an [`Outlet`] on the I/O runtime.
 //!
 //! At-least-once: a flush or prepare is over when brokers have acknowledged everything. Nothing is committed afterwards.
+//! Exactly-once is the business of [`log`](super::log).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +11,10 @@ use rdkafka::ClientConfig;
 use weir_api::Batch;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::CheckpointId;
-use weir_api::sink::{Committable, Sink, SinkWriter, WriterContext};
+use weir_api::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
 
 use super::layout::Layout;
+use super::log::{Log, LogCommitter, LogWriter};
 use super::outlet::{Outlet, Parts};
 use super::properties::Properties;
 use super::router::Partitioner;
@@ -26,6 +28,7 @@ const QUEUE_KBYTES: u32 = 16 << 10;
 /// What `sink.delivery-guarantee` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Guarantee {
+    ExactlyOnce,
     AtLeastOnce,
     None,
 }
@@ -37,6 +40,8 @@ pub struct KafkaSink {
     topics: Vec<String>,
     partitioner: Partitioner,
     guarantee: Guarantee,
+    /// With exactly-once.
+    log: Option<Arc<Log>>,
 }
 
 impl KafkaSink {
@@ -71,7 +76,11 @@ impl KafkaSink {
             ));
         }
         let partitioner = Partitioner::of(options)?;
-        let sink = Self { properties, layout: Arc::new(layout), topics, partitioner, guarantee };
+        let mut sink =
+            Self { properties, layout: Arc::new(layout), topics, partitioner, guarantee, log: None };
+        if guarantee == Guarantee::ExactlyOnce {
+            sink.log = Some(Arc::new(Log::of(options, &sink.properties, sink.config(0), &sink.topics)?));
+        }
         // Settings that exclude each other are noticed now rather than in a task.
         sink.config(0).create_native_config().map_err(|error| sink.properties.client_error(&error))?;
         Ok(sink)
@@ -98,30 +107,53 @@ impl KafkaSink {
 
 fn guarantee(options: &Options<'_>) -> Result<Guarantee> {
     let words = [
-        ("at-least-once", Some(Guarantee::AtLeastOnce)),
-        ("none", Some(Guarantee::None)),
-        ("exactly-once", None),
+        ("exactly-once", Guarantee::ExactlyOnce),
+        ("at-least-once", Guarantee::AtLeastOnce),
+        ("none", Guarantee::None),
     ];
-    let Some(guarantee) = options.one_of("sink.delivery-guarantee", &words)? else {
-        return Err(Error::new(
+    let guarantee = options.one_of("sink.delivery-guarantee", &words)?;
+    if guarantee != Guarantee::ExactlyOnce {
+        let belonging = [
+            "sink.transactional-id-prefix",
+            "sink.exactly-once.mode",
+            "sink.exactly-once.progress-topic",
+            "sink.exactly-once.max-unpublished",
+            "properties.transaction.timeout.ms",
+        ];
+        return match belonging.into_iter().find(|key| options.table().options.contains_key(*key)) {
+            Some(key) => {
+                Err(options.refuse(key, "nothing without 'sink.delivery-guarantee' = 'exactly-once'"))
+            }
+            None => Ok(guarantee),
+        };
+    }
+    // The place of a second mode, whose transactions stay open from the barrier to the checkpoint's completion.
+    match options.one_of("sink.exactly-once.mode", &[("log", true), ("2pc", false)])? {
+        true => Ok(guarantee),
+        false => Err(Error::new(
             Code::Unsupported,
             format!(
-                "table {}: 'sink.delivery-guarantee' = 'exactly-once' needs checkpoints, which aren't there yet; 'at-least-once' loses nothing, and may write a record again after a restart",
+                "table {}: 'sink.exactly-once.mode' = '2pc' isn't there yet; 'log' gives the same guarantee",
                 options.table().name
             ),
-        ));
-    };
-    if options.is_given("sink.transactional-id-prefix") {
-        return Err(options.refuse(
-            "sink.transactional-id-prefix",
-            "nothing without 'sink.delivery-guarantee' = 'exactly-once'",
-        ));
+        )),
     }
-    Ok(guarantee)
 }
 
 impl Sink for KafkaSink {
+    fn committer(&self) -> Option<Box<dyn Committer>> {
+        self.log.as_ref().map(|log| Box::new(LogCommitter::new(Arc::clone(log))) as Box<dyn Committer>)
+    }
+
+    fn commits_in_task(&self) -> bool {
+        self.log.is_some()
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
+        if let Some(log) = &self.log {
+            let layout = Arc::clone(&self.layout);
+            return Ok(Box::new(LogWriter::new(Arc::clone(log), layout, self.partitioner, context)?));
+        }
         let cancelled = Arc::new(AtomicBool::new(false));
         let outlet = Outlet::new(Parts {
             layout: Arc::clone(&self.layout),

@@ -97,6 +97,7 @@ pub const PASSED: &[(&str, Scope, &str)] = &[
     ("message.max.bytes", Producer, "message.max.bytes"),
     ("queue.buffering.max.kbytes", Producer, "queue.buffering.max.kbytes"),
     ("queue.buffering.max.messages", Producer, "queue.buffering.max.messages"),
+    ("transaction.timeout.ms", Producer, "transaction.timeout.ms"),
     ("sticky.partitioning.linger.ms", Producer, "sticky.partitioning.linger.ms"),
 ];
 
@@ -159,10 +160,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("ssl.enabled.protocols", "the TLS version is negotiated: 1.2 or 1.3"),
     ("partition.discovery.interval.ms", "the option 'scan.topic-partition-discovery.interval' says it"),
     ("transactional.id", "the sink makes its own; see 'sink.delivery-guarantee'"),
-    (
-        "transaction.timeout.ms",
-        "it belongs to 'sink.delivery-guarantee' = 'exactly-once', which isn't there yet",
-    ),
 ];
 
 /// Whether a property's value is nobody's business.

@@ -1,0 +1,49 @@
+//! What topics' settings allow: asked for before anything is written, as what a completed checkpoint holds must be publishable.
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use tokio::runtime::Handle;
+use weir_api::error::Result;
+
+use super::Log;
+use crate::kafka::client::Context;
+
+/// What librdkafka lets a message be if nothing is said.
+const DEFAULT: usize = 1_000_000;
+/// What a batch of records takes beside them.
+const BATCH_BYTES: usize = 512;
+
+/// A client for what isn't producing or consuming.
+pub fn admin(log: &Log) -> Result<AdminClient<Context>> {
+    let config = log.properties.consumer(ClientConfig::new());
+    config.create_with_context(Context::new(&log.table)).map_err(|error| log.properties.client_error(&error))
+}
+
+/// A topic's setting; none where it can't be seen, as the user may not be allowed to.
+pub fn setting(log: &Log, io: &Handle, topic: &str, name: &str) -> Result<Option<String>> {
+    let admin = admin(log)?;
+    let options = AdminOptions::new().request_timeout(Some(log.properties.api_timeout));
+    let described = io.block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options));
+    let resource = match described.map(|resources| resources.into_iter().next()) {
+        Ok(Some(Ok(resource))) => resource,
+        other => {
+            tracing::debug!(table = %log.table, topic, ?other, "a topic's settings can't be seen");
+            return Ok(None);
+        }
+    };
+    Ok(resource.get(name).and_then(|entry| entry.value.clone()))
+}
+
+/// The largest message that all topics take, as the producer's `message.max.bytes`.
+pub fn message_bytes(log: &Log, io: &Handle, topics: &[String]) -> Result<usize> {
+    let own = log.properties.of_producer("message.max.bytes").and_then(|text| text.trim().parse().ok());
+    let mut most: usize = own.unwrap_or(DEFAULT);
+    for topic in topics {
+        let allowed = setting(log, io, topic, "max.message.bytes")?;
+        if let Some(allowed) = allowed.and_then(|text| text.trim().parse::<usize>().ok()) {
+            most = most.min(allowed.saturating_sub(BATCH_BYTES));
+        }
+    }
+    // librdkafka takes no less.
+    Ok(most.max(1000))
+}
