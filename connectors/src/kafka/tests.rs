@@ -198,11 +198,22 @@ fn metadata_columns_have_flinks_names() {
 fn sinks_say_what_they_can() {
     sink(&with(&[("sink.delivery-guarantee", "none"), ("properties.acks", "0")])).unwrap();
     sink(&with(&[("sink.partitioner", "fixed"), ("properties.acks", "1")])).unwrap();
+    let once = ("sink.delivery-guarantee", "exactly-once");
+    let exact = sink(&with(&[once, ("properties.acks", "all")])).unwrap();
+    assert!(exact.commits_in_task() && exact.committer().is_some());
+    let plain = sink(&with(&[])).unwrap();
+    assert!(!plain.commits_in_task() && plain.committer().is_none());
     refused(
         false,
         &[
-            (&[("sink.delivery-guarantee", "exactly-once")], "needs checkpoints"),
+            (&[once, ("sink.exactly-once.mode", "2pc")], "'log' gives the same"),
+            (&[once, ("properties.acks", "1")], "'all' beside"),
+            (&[once, ("properties.enable.idempotence", "false")], "'true' beside"),
+            (&[once, ("sink.transactional-id-prefix", " ")], "sink.transactional-id-prefix"),
+            (&[once, ("sink.exactly-once.progress-topic", "clicks")], "another topic"),
             (&[("sink.transactional-id-prefix", "x")], "exactly-once"),
+            (&[("sink.exactly-once.progress-topic", "x")], "exactly-once"),
+            (&[("properties.transaction.timeout.ms", "1000")], "exactly-once"),
             (&[("properties.acks", "0")], "at-least-once"),
             (&[("sink.partitioner", "com.example.Mine")], "Java class"),
             (

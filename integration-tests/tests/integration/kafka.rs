@@ -3,6 +3,7 @@
 
 mod bounds;
 mod changes;
+mod exactly_once;
 mod records;
 mod security;
 mod trouble;

@@ -130,7 +130,7 @@ mod tests {
         let committable = output().encode().unwrap();
         assert_eq!(Output::of(&committable).unwrap(), output());
         let start =
-            b"\x01\xbc\x00\x00\x00{\"transactional_id\":\"weir-07-sink-3\",\"job\":\"07\",\"attempt\":2,";
+            b"\x01\xbd\x00\x00\x00{\"transactional_id\":\"weir-07-sink-3\",\"job\":\"07\",\"attempt\":2,";
         assert_eq!(&committable.payload[..start.len()], start, "version one");
         for length in 0..committable.payload.len() - 4 {
             let cut = Committable { payload: committable.payload.slice(..length), blobs: Vec::new() };

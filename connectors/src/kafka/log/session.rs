@@ -61,6 +61,8 @@ impl Session {
         config
             .set("transactional.id", id)
             .set("client.id", format!("weir-{id}"))
+            // Topics were there when the writer started: one that is missing is soon worth a word.
+            .set("topic.metadata.propagation.max.ms", "3000")
             .set("message.max.bytes", message_bytes.to_string())
             .set("transaction.timeout.ms", log.transaction_timeout().as_millis().to_string());
         let producer: Producer = config

@@ -80,6 +80,11 @@ impl<'a> Topic<'a> {
         topic
     }
 
+    /// A topic that somebody else has created.
+    pub fn named(kafka: &'a Kafka, name: &str) -> Self {
+        Self { kafka, name: name.to_owned() }
+    }
+
     /// Adds partitions until there are so many.
     pub fn grow(&self, partitions: i32) {
         let count = usize::try_from(partitions).expect("a count");
