@@ -20,6 +20,8 @@ pub enum Purpose {
     /// Recovery: it may build on files of earlier ones.
     #[default]
     Checkpoint,
+    /// Likewise, and it doesn't build on files of earlier ones.
+    FullCheckpoint,
     /// A user: everything is written anew, the job goes on.
     Savepoint,
     /// A user who stops the job: sources emit nothing behind the barrier.
@@ -29,10 +31,10 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether everything must be written, without reference to earlier files.
+    /// Whether it lies in a folder of its own, without reference to other files.
     #[must_use]
     pub const fn is_savepoint(self) -> bool {
-        !matches!(self, Self::Checkpoint)
+        !matches!(self, Self::Checkpoint | Self::FullCheckpoint)
     }
 
     /// Whether sources emit nothing behind the barrier.

@@ -168,7 +168,20 @@ impl FileSystems {
     }
 }
 
+impl fmt::Debug for FileSystems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The settings hold secrets.
+        f.write_str("FileSystems")
+    }
+}
+
 impl Bucket {
+    /// Its name, with the scheme.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A place in this bucket.
     #[must_use]
     pub fn at(&self, key: Path) -> ObjectLocation {

@@ -97,6 +97,27 @@ impl WatermarkGenerator {
         self
     }
 
+    /// Goes on where a snapshot left the splits: the watermark of each, if it had one, and whether it had been read to its end. A
+    /// split that had one counts at once, whatever it continues.
+    #[must_use]
+    pub fn with_restored(mut self, splits: impl IntoIterator<Item = (Option<Watermark>, bool)>) -> Self {
+        for (split, (watermark, ended)) in self.splits.iter_mut().zip(splits) {
+            if let Some(watermark) = watermark {
+                split.watermark = watermark;
+                split.state = State::Active;
+            }
+            if ended {
+                split.state = State::Finished;
+            }
+        }
+        self
+    }
+
+    /// How far each split has come; `None` before its first record.
+    pub fn split_watermarks(&self) -> impl Iterator<Item = Option<Watermark>> {
+        self.splits.iter().map(|split| Some(split.watermark).filter(|&watermark| watermark > Watermark::MIN))
+    }
+
     /// Whether more splits may come, by [`WatermarkGenerator::add_splits`]: while there is none to read, the source is idle
     /// instead of holding back those who have some.
     #[must_use]

@@ -10,4 +10,4 @@ mod running;
 
 pub(crate) use executor::{Command, Executor};
 pub(crate) use reports::{Report, Reports};
-pub(crate) use running::Running;
+pub(crate) use running::{Running, subtask_id};

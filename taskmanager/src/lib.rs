@@ -14,6 +14,7 @@ pub mod protocol;
 mod service;
 mod session;
 mod slot;
+mod snapshot;
 mod task;
 #[cfg(test)]
 mod tests;

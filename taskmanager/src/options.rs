@@ -1,11 +1,13 @@
 //! How a TaskManager is set up.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_api::config::{ByteSize, ConfigOption, Configuration, PortRange, options};
 use weir_api::error::Code;
 use weir_api::id::TaskManagerId;
+use weir_api::storage::FileSystems;
 use weir_api::{Error, Result};
 
 use crate::metrics::{cpu_cores, host_name};
@@ -44,6 +46,10 @@ pub struct Options {
     pub reconnect: (Duration, Duration),
     /// Threads that do I/O.
     pub io_threads: usize,
+    /// What snapshots are written to and read from.
+    pub file_systems: FileSystems,
+    /// Where copies of what is written for checkpoints are kept, and how many bytes of them; `None`: nowhere.
+    pub local_copies: Option<(PathBuf, u64)>,
 }
 
 impl Options {
@@ -64,6 +70,8 @@ impl Options {
             cancellation_timeout: Duration::from_secs(180),
             reconnect: (Duration::from_millis(100), Duration::from_secs(5)),
             io_threads: cpu_cores().min(2) as usize,
+            file_systems: FileSystems::new(&Configuration::default()),
+            local_copies: None,
         }
     }
 
@@ -100,6 +108,8 @@ impl Options {
             floating_buffers_per_gate: configuration.get(&options::FLOATING_BUFFERS) as usize,
             ..made.network
         };
+        made.file_systems = FileSystems::new(configuration);
+        made.local_copies = local_copies(configuration);
         made.validated()
     }
 
@@ -135,6 +145,23 @@ impl Options {
             None => self.bind_host.to_string(),
         }
     }
+}
+
+/// Copies lie under one name for all TaskManagers of a host, so that a restarted one, or another one, finds them.
+fn local_copies(configuration: &Configuration) -> Option<(PathBuf, u64)> {
+    if !configuration.get(&options::LOCAL_BACKUP) {
+        return None;
+    }
+    let set = |option: &ConfigOption<String>| {
+        let text = configuration.get(option);
+        // Flink takes lists of folders; copies are in one.
+        let first = text.split([',', ':']).next().unwrap_or_default().trim().to_owned();
+        Some(first).filter(|path| !path.is_empty()).map(PathBuf::from)
+    };
+    let path = set(&options::LOCAL_BACKUP_DIRS).unwrap_or_else(|| {
+        set(&options::TMP_DIRS).unwrap_or_else(std::env::temp_dir).join("weir-local-backup")
+    });
+    Some((path, configuration.get(&options::LOCAL_BACKUP_SIZE).0))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::network::{self, Network};
 use crate::options::Options;
 use crate::session::{Backoff, Machine, Session};
 use crate::slot::Slot;
+use crate::snapshot::Stores;
 use crate::task::Environment;
 
 /// How many commands of the JobManager may wait to be obeyed: as many as it queues for one TaskManager, splits for each of its
@@ -227,7 +228,10 @@ impl Parts {
             looks,
         };
         let read_ahead_bytes = (options.network.pool_bytes / 8).clamp(*READ_AHEAD.start(), *READ_AHEAD.end());
-        let environment = Arc::new(Environment { registry, clock, io, read_ahead_bytes });
+        let writer = format!("{:016x}", rand::random::<u64>());
+        let stores =
+            Arc::new(Stores::new(options.file_systems.clone(), writer, options.local_copies.clone()));
+        let environment = Arc::new(Environment { registry, clock, io, read_ahead_bytes, stores });
         let executor = Executor { own, slots, network, environment, running, reports };
         let executor = tokio::spawn(executor.run(commanded, drained));
         // The session's end is the end of the commands, and that of the executor's tasks.

@@ -6,6 +6,7 @@
 pub mod backoff;
 mod fence;
 pub mod machine;
+mod notice;
 mod shell;
 
 pub(crate) use backoff::Backoff;

@@ -19,21 +19,19 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 use weir_api::error::Code;
 use weir_api::id::{JobId, SlotIndex};
-use weir_api::sink::Committable;
 use weir_api::{Error, Result};
 
 pub(crate) use turn::Turn;
 
+use crate::task::Finished;
+
 /// How many launches may wait for the thread to take them up.
 const COMMANDS: usize = 64;
-
-/// What a finished task leaves for the JobManager: the committables of its sink.
-pub(crate) type Committables = Vec<Committable>;
 
 /// How a task came to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    Finished(Committables),
+    Finished(Box<Finished>),
     Failed(Error),
     Cancelled,
 }
@@ -43,7 +41,7 @@ pub(crate) struct Launch {
     pub(crate) job: JobId,
     pub(crate) cancel: CancellationToken,
     /// Makes the task on the slot's thread; what it makes needn't be `Send`.
-    pub(crate) start: Box<dyn FnOnce(Turn) -> LocalBoxFuture<'static, Result<Committables>> + Send>,
+    pub(crate) start: Box<dyn FnOnce(Turn) -> LocalBoxFuture<'static, Result<Finished>> + Send>,
     /// Told how the task ended, after it has been dropped.
     pub(crate) ended: Box<dyn FnOnce(Ended) -> BoxFuture<'static, ()> + Send>,
 }
@@ -117,7 +115,7 @@ async fn supervise(launch: Launch, turn: Turn) {
         result = &mut task => result,
     };
     let outcome = match result {
-        Ok(Ok(committables)) => Ended::Finished(committables),
+        Ok(Ok(finished)) => Ended::Finished(Box::new(finished)),
         // What fails while everything around it is being torn down has been cancelled, whatever it says.
         Ok(Err(_)) if cancel.is_cancelled() => Ended::Cancelled,
         Ok(Err(error)) => Ended::Failed(error),

@@ -8,7 +8,9 @@ pub mod aligner;
 mod build;
 mod chain;
 pub mod checkpoint;
+pub(crate) mod control;
 mod driver;
+mod freeze;
 mod head;
 mod inlet;
 mod mailbox;
@@ -20,20 +22,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_api::error::Code;
+use weir_api::id::CheckpointId;
 use weir_api::id::ExecutionId;
+use weir_api::sink::Committable;
 use weir_api::{Error, Result};
-use weir_proto::v1::TaskState;
+use weir_proto::v1::{Split, TaskSnapshot, TaskState};
 
 pub(crate) use build::{Blueprint, Environment};
+pub(crate) use freeze::{FrozenOperator, Snapshot};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use metrics::TaskMetrics;
 
 use crate::deploy::Reports;
-use crate::slot::{Committables, Turn};
+use crate::slot::Turn;
+use crate::snapshot::{self, Owner};
 
 /// How long a task that fails because a neighbour is gone keeps that to itself, so that the neighbour's own failure, the
 /// cause, is told first. A cancellation ends the wait.
 const COURTESY: Duration = Duration::from_millis(200);
+
+/// What a task that has come to the end of its input leaves.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Its sink's output that isn't known to be committed.
+    pub(crate) committables: Vec<Committable>,
+    /// Its part of every later checkpoint.
+    pub(crate) snapshot: TaskSnapshot,
+}
+
+impl Finished {
+    fn new(
+        owner: &Owner,
+        splits: Option<Vec<Split>>,
+        prepared: Vec<(CheckpointId, Vec<Committable>)>,
+    ) -> Result<Self> {
+        let committables = prepared.iter().flat_map(|(_, committables)| committables).cloned().collect();
+        Ok(Self { committables, snapshot: snapshot::final_part(owner, splits, prepared)? })
+    }
+}
 
 /// Makes a task and runs it to its end.
 pub(crate) async fn run(
@@ -42,7 +68,7 @@ pub(crate) async fn run(
     environment: Arc<Environment>,
     id: ExecutionId,
     reports: Reports,
-) -> Result<Committables> {
+) -> Result<Finished> {
     let result = try_run(blueprint, turn, &environment, id, &reports).await;
     if result.as_ref().is_err_and(is_secondary) {
         tokio::time::sleep(COURTESY).await;
@@ -56,10 +82,10 @@ async fn try_run(
     environment: &Environment,
     id: ExecutionId,
     reports: &Reports,
-) -> Result<Committables> {
+) -> Result<Finished> {
     let blueprint = blueprint?;
     reports.state(id, TaskState::Initializing).await;
-    let driver = blueprint.build(turn, environment)?;
+    let driver = blueprint.build(turn, environment, reports)?;
     reports.state(id, TaskState::Running).await;
     driver.run().await
 }

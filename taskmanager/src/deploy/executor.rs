@@ -20,7 +20,8 @@ use super::running::Running;
 use crate::metrics::Labels;
 use crate::network::Network;
 use crate::slot::{Ended, Launch, Slot, payload_text};
-use crate::task::{Blueprint, Environment, Mailbox, TaskMetrics};
+use crate::task::checkpoint::Notice;
+use crate::task::{Blueprint, Environment, Finished, Mailbox, TaskMetrics};
 
 /// What the executor is told.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Cancel(JobId, Attempt),
     /// Hand splits, which follow the first so many, to a task.
     AddSplits(ExecutionId, usize, Vec<Split>),
+    /// Tell all tasks of the job's attempt.
+    Checkpoint(JobId, Attempt, Notice),
     /// Cancel everything and say so when nothing runs any more.
     Drain,
 }
@@ -63,6 +66,10 @@ impl Executor {
                 Command::AddSplits(task, first, splits) => {
                     tracing::info!(%task, count = splits.len(), "more splits");
                     self.running.add_splits(task, first, splits);
+                }
+                Command::Checkpoint(job, attempt, notice) => {
+                    tracing::debug!(%job, %attempt, ?notice, "about a checkpoint");
+                    self.running.notify(job, attempt, &notice);
                 }
                 Command::Drain => {
                     self.drain().await;
@@ -148,11 +155,12 @@ impl Executor {
                     reports.last_metrics(metrics).await;
                 }
                 match ended {
-                    Ended::Finished(committables) => {
+                    Ended::Finished(finished) => {
                         tracing::info!(task = %id, "finished");
+                        let Finished { committables, snapshot } = *finished;
                         let payloads =
                             committables.into_iter().map(|committable| committable.payload.to_vec());
-                        reports.finished(id, sink, payloads.collect(), clock.as_ref()).await;
+                        reports.finished(id, sink, payloads.collect(), snapshot, clock.as_ref()).await;
                     }
                     Ended::Cancelled => {
                         tracing::info!(task = %id, "canceled");
@@ -182,6 +190,8 @@ impl Executor {
         Ok(Blueprint {
             id,
             graph: Arc::clone(&plan.graph),
+            checkpoint_location: plan.checkpoint_location.clone(),
+            restore: plan.restore.clone(),
             splits: subtask.splits.clone(),
             mailbox,
             partitions: partitions

@@ -15,7 +15,7 @@ use weir_api::graph::{JobEdge, JobGraph};
 use weir_api::id::{Attempt, ExecutionId, JobId, SlotIndex, SubtaskIndex, VertexIndex};
 use weir_api::{Error, Result};
 use weir_proto::v1::operator_spec::Kind;
-use weir_proto::v1::{DeployTasks, SlotPlacement, Split};
+use weir_proto::v1::{DeployTasks, Restore, SlotPlacement, Split};
 
 use crate::network::{GateId, GateSpec, Location, PartitionId, PartitionSpec, Source};
 
@@ -30,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) job: JobId,
     pub(crate) attempt: Attempt,
     pub(crate) graph: Arc<JobGraph>,
+    /// Where the job's checkpoints go; empty: it takes none.
+    pub(crate) checkpoint_location: String,
+    /// What the tasks go on from.
+    pub(crate) restore: Option<Restore>,
     /// Entry i runs subtask i of every vertex.
     placement: Vec<SlotPlacement>,
     /// Which of the TaskManagers in the placement this one is.
@@ -92,7 +96,16 @@ impl Plan {
                 }
             }
         }
-        Ok(Self { job, attempt, graph: Arc::new(graph), placement, own: own.to_owned(), subtasks })
+        Ok(Self {
+            job,
+            attempt,
+            graph: Arc::new(graph),
+            checkpoint_location: message.checkpoint_location,
+            restore: message.restore,
+            placement,
+            own: own.to_owned(),
+            subtasks,
+        })
     }
 
     /// The partitions of a subtask that runs here, one for each edge out of its vertex.

@@ -5,7 +5,10 @@ use weir_api::Error;
 use weir_api::clock::Clock;
 use weir_api::error::Code;
 use weir_api::id::ExecutionId;
-use weir_proto::v1::{Committable, Failure, MetricsReport, SubtaskMetrics, TaskState, TaskStateChanged};
+use weir_proto::v1::{
+    CheckpointAcknowledged, CheckpointDeclined, Committable, Failure, MetricsReport, SubtaskMetrics,
+    TaskSnapshot, TaskState, TaskStateChanged,
+};
 
 use super::running::subtask_id;
 
@@ -21,6 +24,10 @@ const MAX_COMMITTABLE_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub(crate) enum Report {
     State(TaskStateChanged),
+    /// A task has taken its part of a checkpoint.
+    Acknowledged(Box<CheckpointAcknowledged>),
+    /// A task couldn't.
+    Declined(Box<CheckpointDeclined>),
     /// A task's last figures, before its last state.
     Metrics(MetricsReport),
 }
@@ -36,6 +43,11 @@ impl Reports {
     pub(crate) fn channel() -> (Self, mpsc::Receiver<Report>) {
         let (sender, receiver) = mpsc::channel(REPORTS);
         (Self { sender }, receiver)
+    }
+
+    /// For tasks that can't wait here.
+    pub(crate) fn sender(&self) -> mpsc::Sender<Report> {
+        self.sender.clone()
     }
 
     /// Tells a state that nothing belongs to.
@@ -57,12 +69,14 @@ impl Reports {
         self.send(Report::State(TaskStateChanged { failure, ..changed(task, TaskState::Failed) })).await;
     }
 
-    /// Tells that a task has finished, with what its sink, operator number `operator` of the chain, has prepared.
+    /// Tells that a task has finished, with what its sink, operator number `operator` of the chain, has prepared, and its part of
+    /// later checkpoints.
     pub(crate) async fn finished(
         &self,
         task: ExecutionId,
         operator: u32,
         payloads: Vec<Vec<u8>>,
+        snapshot: TaskSnapshot,
         clock: &dyn Clock,
     ) {
         let bytes: usize = payloads.iter().map(Vec::len).sum();
@@ -78,8 +92,13 @@ impl Reports {
             return self.failed(task, &error, clock).await;
         }
         let committables = payloads.into_iter().map(|payload| Committable { operator, payload }).collect();
-        self.send(Report::State(TaskStateChanged { committables, ..changed(task, TaskState::Finished) }))
-            .await;
+        let snapshot = Some(snapshot);
+        self.send(Report::State(TaskStateChanged {
+            committables,
+            snapshot,
+            ..changed(task, TaskState::Finished)
+        }))
+        .await;
     }
 
     /// Tells a task's last figures.
@@ -116,8 +135,8 @@ mod tests {
         };
         let long = Error::new(Code::Evaluation, "ü".repeat(100_000));
         reports.failed(task, &long, clock.as_ref()).await;
-        reports.finished(task, 1, vec![vec![0; 1 << 20]; 9], clock.as_ref()).await;
-        reports.finished(task, 1, vec![vec![0; 10]; 2], clock.as_ref()).await;
+        reports.finished(task, 1, vec![vec![0; 1 << 20]; 9], TaskSnapshot::default(), clock.as_ref()).await;
+        reports.finished(task, 1, vec![vec![0; 10]; 2], TaskSnapshot::default(), clock.as_ref()).await;
         let mut next = async || match reported.recv().await {
             Some(Report::State(changed)) => changed,
             other => panic!("{other:?}"),

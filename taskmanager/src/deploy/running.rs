@@ -11,6 +11,7 @@ use weir_api::id::{Attempt, ExecutionId, JobId};
 use weir_proto::v1::{Split, SubtaskId, SubtaskMetrics};
 
 use crate::metrics::Labels;
+use crate::task::checkpoint::Notice;
 use crate::task::{Mailbox, TaskMetrics};
 
 /// All tasks of this process; clones are the same one.
@@ -64,6 +65,15 @@ impl Running {
         match mailbox {
             Some(mailbox) => mailbox.put(first, splits),
             None => tracing::debug!(task = %id, count = splits.len(), "splits for a task that has ended"),
+        }
+    }
+
+    /// Tells something to the tasks of this attempt, of no other.
+    pub(crate) fn notify(&self, job: JobId, attempt: Attempt, notice: &Notice) {
+        for (id, entry) in self.lock().iter() {
+            if id.job == job && id.attempt == attempt {
+                entry.mailbox.notify(notice.clone());
+            }
         }
     }
 

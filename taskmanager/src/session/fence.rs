@@ -67,6 +67,11 @@ impl Fence {
         }
     }
 
+    /// Whether it is the newest attempt of the job that anybody has spoken of.
+    pub(crate) fn is_current(&self, job: JobId, attempt: Attempt) -> bool {
+        self.attempts.get(&job) == Some(&attempt)
+    }
+
     /// From now on no attempt up to this one is deployed.
     pub(crate) fn cancel(&mut self, job: JobId, attempt: Attempt) {
         if self.attempts.get(&job).is_none_or(|&known| known < attempt) {

@@ -18,12 +18,15 @@ use weir_api::error::Code;
 use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, VertexIndex};
 use weir_api::{Error, Result};
 use weir_proto::v1::{
-    AddSplits, CancelTasks, DeployTasks, JobManagerMessage, MetricsReport, Register, Registered, Split,
-    TaskManagerHeartbeat, TaskManagerMessage, TaskStateChanged, job_manager_message, task_manager_message,
+    AddSplits, CancelTasks, CheckpointAcknowledged, CheckpointDeclined, DeployTasks, JobManagerMessage,
+    MetricsReport, Register, Registered, Split, TaskManagerHeartbeat, TaskManagerMessage, TaskStateChanged,
+    job_manager_message, task_manager_message,
 };
 
 use super::backoff::Backoff;
 use super::fence::Fence;
+use super::notice;
+use crate::task::checkpoint::Notice;
 
 /// How long the JobManager may take to answer a registration.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +46,10 @@ pub enum Event {
     Received(Box<JobManagerMessage>),
     /// A task has changed its state.
     TaskState(Box<TaskStateChanged>),
+    /// A task has taken its part of a checkpoint.
+    Acknowledged(Box<CheckpointAcknowledged>),
+    /// A task couldn't take its part of a checkpoint.
+    Declined(Box<CheckpointDeclined>),
     /// Metrics are due to be told.
     Metrics(Box<MetricsReport>),
     /// No task runs.
@@ -64,6 +71,8 @@ pub enum Action {
     Cancel(JobId, Attempt),
     /// Hand splits, which follow the first so many, to a task.
     AddSplits(ExecutionId, usize, Vec<Split>),
+    /// Tell all tasks of the job's attempt.
+    Checkpoint(JobId, Attempt, Notice),
     /// Cancel every task and say [`Event::Drained`] when the last has ended.
     Drain,
 }
@@ -141,6 +150,12 @@ impl Machine {
             (Event::TaskState(state), State::Active(_)) => {
                 vec![self.send(task_manager_message::Body::TaskState(*state))]
             }
+            (Event::Acknowledged(acknowledged), State::Active(_)) => {
+                vec![self.send(task_manager_message::Body::CheckpointAcknowledged(*acknowledged))]
+            }
+            (Event::Declined(declined), State::Active(_)) => {
+                vec![self.send(task_manager_message::Body::CheckpointDeclined(*declined))]
+            }
             (Event::Metrics(report), State::Active(_)) => {
                 vec![self.send(task_manager_message::Body::Metrics(*report))]
             }
@@ -150,7 +165,13 @@ impl Machine {
             }
             // What is told to nobody, and what comes of a stream that was given up.
             (
-                Event::Opened | Event::Received(_) | Event::TaskState(_) | Event::Metrics(_) | Event::Drained,
+                Event::Opened
+                | Event::Received(_)
+                | Event::TaskState(_)
+                | Event::Acknowledged(_)
+                | Event::Declined(_)
+                | Event::Metrics(_)
+                | Event::Drained,
                 _,
             ) => Vec::new(),
         }
@@ -231,9 +252,9 @@ impl Machine {
             Body::Deploy(deploy) => self.deploy(deploy),
             Body::Cancel(cancel) => self.cancel(&cancel),
             Body::AddSplits(add) => add_splits(add),
-            Body::TriggerCheckpoint(_) | Body::CheckpointComplete(_) | Body::AbortCheckpoint(_) => {
-                Ok(Vec::new())
-            }
+            Body::TriggerCheckpoint(message) => notice::trigger(message).map(|notice| self.notify(notice)),
+            Body::CheckpointComplete(message) => notice::complete(&message).map(|notice| self.notify(notice)),
+            Body::AbortCheckpoint(message) => notice::abort(&message).map(|notice| self.notify(notice)),
         }
     }
 
@@ -272,12 +293,20 @@ impl Machine {
         Ok(vec![Action::Cancel(job, attempt)])
     }
 
+    fn notify(&self, (job, attempt, notice): (JobId, Attempt, Notice)) -> Vec<Action> {
+        if !self.fence.is_current(job, attempt) {
+            tracing::debug!(%job, %attempt, ?notice, "dropped what concerns another attempt");
+            return Vec::new();
+        }
+        vec![Action::Checkpoint(job, attempt, notice)]
+    }
+
     fn send(&self, body: task_manager_message::Body) -> Action {
         Action::Send(Box::new(TaskManagerMessage { leader_epoch: self.fence.epoch().0, body: Some(body) }))
     }
 }
 
-fn job_attempt(job: &[u8], attempt: u32) -> Result<(JobId, Attempt)> {
+pub(super) fn job_attempt(job: &[u8], attempt: u32) -> Result<(JobId, Attempt)> {
     let job = JobId::try_from_slice(job)?;
     if attempt == 0 {
         return Err(malformed("attempt 0, where attempts are counted from 1"));
@@ -294,7 +323,7 @@ fn add_splits(add: AddSplits) -> Result<Vec<Action>> {
     Ok(vec![Action::AddSplits(task, add.first as usize, add.splits)])
 }
 
-fn malformed(what: &str) -> Error {
+pub(super) fn malformed(what: &str) -> Error {
     Error::new(Code::MalformedMessage, format!("the JobManager sent {what}"))
 }
 

@@ -112,6 +112,73 @@ fn splits_are_passed_on_and_what_names_no_task_ends_the_session() {
 }
 
 #[test]
+fn notices_of_checkpoints_reach_the_current_attempt_only_and_make_sense() {
+    use weir_api::element::Purpose as P;
+    use weir_proto::v1::trigger_checkpoint::Purpose;
+    let trigger = |attempt, purpose: Purpose, location: &str, full| {
+        job_manager_message::Body::TriggerCheckpoint(weir_proto::v1::TriggerCheckpoint {
+            job_id: vec![1; 16],
+            attempt,
+            checkpoint_id: 5,
+            timestamp_millis: 9,
+            purpose: purpose.into(),
+            location: location.to_owned(),
+            full,
+        })
+    };
+    let complete = |attempt, checkpoint_id| {
+        let job_id = vec![1; 16];
+        job_manager_message::Body::CheckpointComplete(weir_proto::v1::CheckpointComplete {
+            job_id,
+            attempt,
+            checkpoint_id,
+        })
+    };
+    let mut machine = active();
+    assert!(machine.handle(message(3, complete(2, 5)), 1).is_empty(), "an unknown job");
+    machine.handle(message(3, deploy(2)), 1);
+    for (purpose, full, expected) in [
+        (Purpose::Checkpoint, false, P::Checkpoint),
+        (Purpose::Checkpoint, true, P::FullCheckpoint),
+        (Purpose::Savepoint, false, P::Savepoint),
+        (Purpose::Suspend, false, P::Suspend),
+        (Purpose::Drain, false, P::Drain),
+    ] {
+        let actions = machine.handle(message(3, trigger(2, purpose, "s3://b/sp", full)), 1);
+        let [Action::Checkpoint(_, Attempt(2), Notice::Trigger(trigger))] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!((trigger.barrier.checkpoint_id, trigger.barrier.purpose), (5, expected));
+        assert_eq!((trigger.barrier.timestamp_millis, trigger.location.as_str()), (9, "s3://b/sp"));
+    }
+    let actions = machine.handle(message(3, complete(2, 5)), 1);
+    assert!(matches!(actions[..], [Action::Checkpoint(_, _, Notice::Complete(_))]), "{actions:?}");
+    let abort = weir_proto::v1::AbortCheckpoint { job_id: vec![1; 16], attempt: 2, checkpoint_id: 5 };
+    let abort = job_manager_message::Body::AbortCheckpoint(abort);
+    let actions = machine.handle(message(3, abort.clone()), 1);
+    assert!(matches!(actions[..], [Action::Checkpoint(_, _, Notice::Abort(_))]), "{actions:?}");
+    for attempt in [1, 3] {
+        assert!(machine.handle(message(3, complete(attempt, 5)), 1).is_empty(), "another attempt");
+        let other = trigger(attempt, Purpose::Checkpoint, "s3://b/c", false);
+        assert!(machine.handle(message(3, other), 1).is_empty(), "another attempt");
+    }
+    assert!(machine.handle(message(2, abort.clone()), 1).is_empty(), "an old leader");
+    machine.handle(message(3, deploy(4)), 1);
+    assert!(machine.handle(message(3, abort), 1).is_empty(), "an attempt that is over");
+    for body in [
+        trigger(4, Purpose::Unspecified, "s3://b/c", false),
+        trigger(4, Purpose::Savepoint, "", false),
+        complete(4, 0),
+        complete(0, 1),
+    ] {
+        let mut machine = active();
+        machine.handle(message(3, deploy(4)), 1);
+        let actions = machine.handle(message(3, body), 1);
+        assert_lost(&mut machine, &actions, 1);
+    }
+}
+
+#[test]
 fn reports_go_out_only_while_somebody_listens() {
     let state = || {
         Event::TaskState(Box::new(TaskStateChanged {

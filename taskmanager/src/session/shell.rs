@@ -88,6 +88,8 @@ impl Session {
             }
             Some(report) = self.reports.recv(), if room > 0 || !is_active => match report {
                 Report::State(state) => Event::TaskState(Box::new(state)),
+                Report::Acknowledged(acknowledged) => Event::Acknowledged(acknowledged),
+                Report::Declined(declined) => Event::Declined(declined),
                 Report::Metrics(metrics) => Event::Metrics(Box::new(metrics)),
             },
             Ok(()) = self.samples.changed(), if room > RESERVED && is_active => {
@@ -105,6 +107,9 @@ impl Session {
             Action::Cancel(job, attempt) => self.command(Command::Cancel(job, attempt))?,
             Action::AddSplits(task, first, splits) => {
                 self.command(Command::AddSplits(task, first, splits))?
+            }
+            Action::Checkpoint(job, attempt, notice) => {
+                self.command(Command::Checkpoint(job, attempt, notice))?;
             }
             Action::Drain => self.command(Command::Drain)?,
         }

@@ -12,16 +12,20 @@ use weir_api::config::{Configuration, options};
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::Code;
 use weir_api::graph::{JobGraph, JobVertex, OperatorNode};
-use weir_api::id::ExecutionId;
+use weir_api::id::{CheckpointId, ExecutionId};
 use weir_api::operator::{Operator, OperatorContext};
-use weir_api::sink::{SinkWriter, WriterContext};
+use weir_api::sink::{Blobs, SinkWriter, WriterContext};
 use weir_api::source::ReaderContext;
+use weir_api::watermark::Watermark;
 use weir_api::{Error, Result, schema};
 use weir_operators::WatermarkGenerator;
 use weir_proto::v1::operator_spec::Kind;
-use weir_proto::v1::{SinkSpec, SourceSpec, Split, TableSpec};
+use weir_proto::v1::{Restore, SinkSpec, SourceSpec, Split, TableSpec};
+use weir_snapshots::layout::JobFolder;
 
 use super::chain::{Chain, OUTPUT_LIMIT};
+use super::checkpoint::Machine;
+use super::control::{self, Control};
 use super::driver::{self, Driver};
 use super::head::Head;
 use super::inlet::Inlet;
@@ -29,8 +33,10 @@ use super::mailbox::Mailbox;
 use super::metrics::TaskMetrics;
 use super::reader::Reader;
 use super::tail::{Exit, SideEdge, Tail};
+use crate::deploy::Reports;
 use crate::network::{InputGate, ResultPartition};
 use crate::slot::Turn;
+use crate::snapshot::{Owner, Stores, TaskBlobs};
 
 /// Longer timeouts are as good as none.
 const LONGEST_BUFFER_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -43,12 +49,18 @@ pub(crate) struct Environment {
     pub(crate) io: tokio::runtime::Handle,
     /// What one source may read ahead.
     pub(crate) read_ahead_bytes: usize,
+    /// Where snapshots go.
+    pub(crate) stores: Arc<Stores>,
 }
 
 /// A task as it travels to its slot.
 pub(crate) struct Blueprint {
     pub(crate) id: ExecutionId,
     pub(crate) graph: Arc<JobGraph>,
+    /// Where the job's checkpoints go; empty: it takes none.
+    pub(crate) checkpoint_location: String,
+    /// What the task goes on from.
+    pub(crate) restore: Option<Restore>,
     pub(crate) splits: Vec<Split>,
     /// Where splits come that are found later.
     pub(crate) mailbox: Mailbox,
@@ -66,6 +78,7 @@ struct Site<'a> {
     graph: &'a JobGraph,
     metrics: &'a Arc<TaskMetrics>,
     environment: &'a Environment,
+    checkpoint_location: &'a str,
     state_limit_bytes: u64,
     /// The session's, in which expressions tell the hour of a moment.
     time_zone: &'a str,
@@ -73,8 +86,9 @@ struct Site<'a> {
 
 impl Blueprint {
     /// Makes and opens reader, operators and writer.
-    pub(crate) fn build(self, turn: Turn, environment: &Environment) -> Result<Driver> {
-        let Self { id, graph, splits, mailbox, partitions, gates, metrics } = self;
+    pub(crate) fn build(self, turn: Turn, environment: &Environment, reports: &Reports) -> Result<Driver> {
+        let Self { id, graph, checkpoint_location, restore, splits, mailbox, partitions, gates, metrics } =
+            self;
         let missing = || Error::internal(format!("{id}: a job graph of {} vertices", graph.vertices().len()));
         let vertex = graph.vertices().get(id.vertex.0 as usize).ok_or_else(missing)?;
         let pairs = graph.config().iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -87,10 +101,19 @@ impl Blueprint {
             graph: &graph,
             metrics: &metrics,
             environment,
+            checkpoint_location: &checkpoint_location,
             state_limit_bytes,
             time_zone: &time_zone,
         };
         let (head, exit, operators) = site.split_chain()?;
+        let is_source = head.is_some();
+        let owner = Owner {
+            task: id,
+            operators: vertex.chain.len(),
+            key_groups: graph.key_groups(id.vertex.0 as usize, id.subtask.0),
+            location: checkpoint_location.clone(),
+            sink: exit.as_ref().map(|(position, ..)| *position),
+        };
         let (partitions, sides) = site.split_edges(partitions)?;
         let mut input = site.input_schema();
         let head = match head {
@@ -98,7 +121,9 @@ impl Blueprint {
                 input.clone_from(&node.output_schema);
                 let reader = site.reader(node, spec, splits)?;
                 let dead_letters = sides.iter().any(|edge| edge.operator == 0);
-                Head::Reader(Box::new(reader.with_mailbox(mailbox).with_dead_letter_edge(dead_letters)))
+                Head::Reader(Box::new(
+                    reader.with_mailbox(mailbox.clone()).with_dead_letter_edge(dead_letters),
+                ))
             }
             None => Head::Inlet(Inlet::new(gates)),
         };
@@ -113,10 +138,23 @@ impl Blueprint {
             None => Exit::Partitions(partitions),
         };
         let tail = Tail::new(exit, sides, Arc::clone(&metrics));
+        let restored = restore.as_ref().map(|restore| CheckpointId(restore.checkpoint_id));
+        let incremental = config.get(&options::CHECKPOINT_INCREMENTAL);
+        let control = Control::new(control::Parts {
+            owner,
+            machine: Machine::new(is_source, restored, incremental),
+            mailbox,
+            stores: Arc::clone(&environment.stores),
+            io: environment.io.clone(),
+            clock: Arc::clone(&environment.clock),
+            metrics: Arc::clone(&metrics),
+            reports: reports.sender(),
+        });
         Ok(Driver::new(driver::Parts {
             head,
             chain: Chain::new(stages, first, OUTPUT_LIMIT),
             tail,
+            control,
             turn,
             metrics,
             clock: Arc::clone(&environment.clock),
@@ -171,7 +209,7 @@ impl<'a> Site<'a> {
     }
 
     fn reader(&self, node: &OperatorNode, spec: &SourceSpec, splits: Vec<Split>) -> Result<Reader> {
-        let Environment { registry, clock, io, read_ahead_bytes } = self.environment;
+        let Environment { registry, clock, io, read_ahead_bytes, .. } = self.environment;
         let source = registry.source(table(node, spec.table.as_ref())?)?;
         let projected_schema = schema::decode(&spec.projected_schema)?;
         let (zone, now) = (Some(self.time_zone), clock.unix_millis());
@@ -189,13 +227,18 @@ impl<'a> Site<'a> {
             clock: Arc::clone(clock),
             metrics: self.metrics.operator(0),
         };
-        let reader = source.reader(context, splits)?;
+        let restored: Vec<_> =
+            splits.iter().map(|split| (split.watermark.map(Watermark), split.ended)).collect();
+        let reader = source.reader(context, splits.clone())?;
         let generator = generator.transpose()?;
         let grows = source.discovery_interval().is_some();
         let generator = generator.map(|generator| {
-            generator.with_continuations(|split| reader.continues(split)).with_growth(grows)
+            generator
+                .with_continuations(|split| reader.continues(split))
+                .with_growth(grows)
+                .with_restored(restored)
         });
-        Ok(Reader::new(reader, generator, Arc::clone(clock)))
+        Ok(Reader::new(reader, splits, generator, Arc::clone(clock)))
     }
 
     fn operator(
@@ -230,9 +273,21 @@ impl<'a> Site<'a> {
             subtask: self.id.subtask.0,
             parallelism: self.vertex.parallelism,
             io: self.environment.io.clone(),
-            blobs: None,
+            blobs: self.blobs(position)?,
             metrics: self.metrics.operator(position),
         })
+    }
+}
+
+impl Site<'_> {
+    /// Where a sink may keep what it prepared.
+    fn blobs(&self, position: usize) -> Result<Option<Arc<dyn Blobs>>> {
+        if self.checkpoint_location.is_empty() {
+            return Ok(None);
+        }
+        let (storage, path) = self.environment.stores.at(self.checkpoint_location)?;
+        let folder = JobFolder::new(&path, self.id.job);
+        Ok(Some(Arc::new(TaskBlobs::new(storage, folder, self.id, position))))
     }
 }
 

@@ -3,7 +3,8 @@
 //! Invariants: the deepest stage that can work works first, so a chain holds no more elements than its bounded outputs have
 //! room for; a stage sees elements in stream order, each call resumed until it is done before the next; watermarks go on only
 //! after the stage has handled them, and never back; after the end of input a stage is finished once and called no more; rows of
-//! a side output pass the stages behind untouched and in their place, so that no event overtakes them or is overtaken.
+//! a side output pass the stages behind untouched and in their place, so that no event overtakes them or is overtaken; a stage
+//! freezes at a barrier after it has flushed and before the barrier goes on.
 //! Pure: knows neither where elements come from nor where they go, and is told the time.
 
 use std::collections::VecDeque;
@@ -13,6 +14,8 @@ use weir_api::operator::{Operator, Progress};
 use weir_api::output::{Emitted, Output};
 use weir_api::watermark::Watermark;
 use weir_api::{Error, Result};
+
+use super::freeze::Snapshots;
 
 /// How many elements may wait between two stages.
 pub(crate) const OUTPUT_LIMIT: usize = 4;
@@ -35,11 +38,15 @@ pub(crate) struct Chain {
     /// What the first stage takes next, with the number of its input. One source event makes at most a few elements.
     entry: VecDeque<(u32, Emitted)>,
     stages: Vec<Stage>,
+    /// Those whose barriers are on their way.
+    snapshots: Snapshots,
     finished: bool,
 }
 
 /// One operator, the call that it is in, and its output.
 struct Stage {
+    /// In the vertex's chain.
+    position: usize,
     name: String,
     operator: Box<dyn Operator>,
     call: Call,
@@ -81,16 +88,30 @@ impl Chain {
         let stages = operators
             .into_iter()
             .enumerate()
-            .map(|(position, (name, operator))| {
-                Stage::new(name, operator, Output::of_operator(first + position, limit))
-            })
+            .map(|(position, (name, operator))| Stage::new(first + position, name, operator, limit))
             .collect();
-        Self { entry: VecDeque::new(), stages, finished: false }
+        Self { entry: VecDeque::new(), stages, snapshots: Snapshots::default(), finished: false }
     }
 
     /// Hands in an element of input number `input`. Call it only after [`Step::NeedsInput`].
     pub(crate) fn push(&mut self, input: u32, element: Emitted) {
         self.entry.push_back((input, element));
+    }
+
+    /// Those whose barriers are on their way.
+    pub(crate) const fn snapshots(&mut self) -> &mut Snapshots {
+        &mut self.snapshots
+    }
+
+    /// What the operators' keyed state takes, roughly.
+    pub(crate) fn state_bytes(&mut self) -> u64 {
+        let sizes = self.stages.iter_mut().filter_map(|stage| stage.operator.keyed_state());
+        sizes.map(|state| state.size_bytes()).sum()
+    }
+
+    /// The operators with their positions in the vertex's chain and their names, for their state before the first element.
+    pub(crate) fn operators(&mut self) -> impl Iterator<Item = (usize, &str, &mut (dyn Operator + 'static))> {
+        self.stages.iter_mut().map(|stage| (stage.position, stage.name.as_str(), stage.operator.as_mut()))
     }
 
     /// Takes the oldest element that has come out at the end.
@@ -112,8 +133,10 @@ impl Chain {
                 continue;
             }
             let worked = match before.last_mut() {
-                Some(previous) => stage.work(now, || previous.output.pop().map(|element| (0, element))),
-                None => stage.work(now, || self.entry.pop_front()),
+                Some(previous) => {
+                    stage.work(now, &mut self.snapshots, || previous.output.pop().map(|element| (0, element)))
+                }
+                None => stage.work(now, &mut self.snapshots, || self.entry.pop_front()),
             };
             if worked.map_err(|error| error.context(format_args!("operator '{}'", stage.name)))? {
                 return Ok(Step::Worked);
@@ -147,12 +170,13 @@ impl Chain {
 }
 
 impl Stage {
-    fn new(name: String, operator: Box<dyn Operator>, output: Output) -> Self {
+    fn new(position: usize, name: String, operator: Box<dyn Operator>, limit: usize) -> Self {
         Self {
+            position,
             name,
             operator,
             call: Call::Ready,
-            output,
+            output: Output::of_operator(position, limit),
             watermark_in: None,
             watermark_out: None,
             timers_fired_at: i64::MIN,
@@ -165,7 +189,12 @@ impl Stage {
     }
 
     /// One call, or one element passed on; `false` if there was nothing to do. The output has room.
-    fn work(&mut self, now: i64, take: impl FnOnce() -> Option<(u32, Emitted)>) -> Result<bool> {
+    fn work(
+        &mut self,
+        now: i64,
+        snapshots: &mut Snapshots,
+        take: impl FnOnce() -> Option<(u32, Emitted)>,
+    ) -> Result<bool> {
         match std::mem::replace(&mut self.call, Call::Ready) {
             Call::Finished => {
                 self.call = Call::Finished;
@@ -177,28 +206,27 @@ impl Stage {
             }
             Call::Open(after) => {
                 let progress = self.operator.resume(&mut self.output)?;
-                self.settle(progress, after);
+                self.settle(progress, after, snapshots)?;
                 Ok(true)
             }
             Call::Ready if self.next_timer().is_some_and(|timer| timer <= now) => {
                 self.timers_fired_at = now;
                 let progress = self.operator.on_processing_time(now, &mut self.output)?;
-                self.settle(progress, After::Watermark);
+                self.settle(progress, After::Watermark, snapshots)?;
                 Ok(true)
             }
             Call::Ready => match take() {
-                Some((input, element)) => self.handle(input, element).map(|()| true),
+                Some((input, element)) => self.handle(input, element, snapshots).map(|()| true),
                 None => Ok(false),
             },
         }
     }
 
-    fn handle(&mut self, input: u32, emitted: Emitted) -> Result<()> {
+    fn handle(&mut self, input: u32, emitted: Emitted, snapshots: &mut Snapshots) -> Result<()> {
         let element = match emitted {
             Emitted::Element(element) => element,
             side @ Emitted::Side(_) => {
-                self.settle(Progress::Done, After::Pass(side));
-                return Ok(());
+                return self.settle(Progress::Done, After::Pass(side), snapshots);
             }
         };
         let (progress, after) = match element {
@@ -221,19 +249,23 @@ impl Stage {
             }
             StreamElement::Active => (Progress::Done, After::Pass(StreamElement::Active.into())),
         };
-        self.settle(progress, after);
-        Ok(())
+        self.settle(progress, after, snapshots)
     }
 
-    fn settle(&mut self, progress: Progress, after: After) {
+    fn settle(&mut self, progress: Progress, after: After, snapshots: &mut Snapshots) -> Result<()> {
         if progress != Progress::Done {
             self.call = Call::Open(after);
-            return;
+            return Ok(());
         }
         let next = match after {
             After::Element => None,
             After::Watermark => self.due_watermark().map(|due| StreamElement::Watermark(due).into()),
-            After::Pass(element) => Some(element),
+            After::Pass(element) => {
+                if let Emitted::Element(StreamElement::Barrier(barrier)) = &element {
+                    snapshots.freeze(barrier.checkpoint_id, self.position, self.operator.as_mut())?;
+                }
+                Some(element)
+            }
             After::Finish => Some(StreamElement::EndOfInput.into()),
         };
         match next {
@@ -241,6 +273,7 @@ impl Stage {
             Some(element) => self.call = Call::Forward(element),
             None => self.call = Call::Ready,
         }
+        Ok(())
     }
 
     /// The watermark that may go on now. A timer call can release one that the operator held back.

@@ -45,6 +45,27 @@ pub struct Trigger {
     pub location: String,
 }
 
+/// What the JobManager says to all tasks of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// See [`Event::Triggered`].
+    Trigger(Trigger),
+    /// See [`Event::Completed`].
+    Complete(CheckpointId),
+    /// See [`Event::Aborted`].
+    Abort(CheckpointId),
+}
+
+impl<C, A> From<Notice> for Event<C, A> {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::Trigger(trigger) => Self::Triggered(trigger),
+            Notice::Complete(checkpoint) => Self::Completed(checkpoint),
+            Notice::Abort(checkpoint) => Self::Aborted(checkpoint),
+        }
+    }
+}
+
 /// What the task is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event<C, A> {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: nothing here blocks; the thread is given away after each batch and at the latest after [`LONGEST_HOLD`] between
 //! two calls of operators, so a task can be cancelled (by dropping its future) whatever it does or waits for; what a task does
-//! not spend in one of the waits it is busy with. The decisions are those of [`Chain`].
+//! not spend in one of the waits it is busy with; whatever it waits for, what concerns its checkpoints is attended to. The decisions
+//! are those of [`Chain`] and of `checkpoint::Machine`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,11 +14,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use weir_api::Result;
 use weir_api::clock::Clock;
-use weir_api::element::StreamElement;
+use weir_api::element::{Barrier, StreamElement};
+use weir_api::id::CheckpointId;
 use weir_api::output::Emitted;
-use weir_api::sink::Committable;
 
+use super::Finished;
 use super::chain::{Chain, Step};
+use super::control::{Body, Control};
 use super::head::Head;
 use super::metrics::{TaskMetrics, Wait};
 use super::tail::Tail;
@@ -34,6 +37,7 @@ pub(crate) struct Driver {
     head: Head,
     chain: Chain,
     tail: Tail,
+    control: Control,
     seat: Seat,
     clock: Arc<dyn Clock>,
     buffer_timeout: Duration,
@@ -47,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) head: Head,
     pub(crate) chain: Chain,
     pub(crate) tail: Tail,
+    pub(crate) control: Control,
     pub(crate) turn: Turn,
     pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -63,20 +68,25 @@ struct Seat {
 /// What ended a wait for input.
 enum Wake {
     Input(u32, Emitted),
+    /// A barrier has gone into the chain.
+    Barrier,
     /// A deadline has come: look at timers and the buffer timeout.
     Deadline,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { head, chain, tail, turn, metrics, clock, buffer_timeout } = parts;
+        let Parts { head, chain, tail, control, turn, metrics, clock, buffer_timeout } = parts;
         let seat = Seat { turn, metrics };
-        Self { head, chain, tail, seat, clock, buffer_timeout, flush_at: None, gauge_at: Instant::now() }
+        let (flush_at, gauge_at) = (None, Instant::now());
+        Self { head, chain, tail, control, seat, clock, buffer_timeout, flush_at, gauge_at }
     }
 
-    /// Runs the task to the end of its input; answers what its sink has prepared.
-    pub(crate) async fn run(mut self) -> Result<Vec<Committable>> {
+    /// Runs the task to the end of its input; answers what it leaves. Its state is there.
+    pub(crate) async fn run(mut self) -> Result<Finished> {
         self.seat.turn.wake();
+        let (control, mut body, _) = self.parts();
+        control.restored(&mut body)?;
         loop {
             // Only timers need to know the time.
             let now = self.chain.next_timer().map_or(i64::MIN, |_| self.clock.unix_millis());
@@ -94,16 +104,48 @@ impl Driver {
                 Step::Finished => break,
             }
         }
-        let Self { tail, seat, .. } = &mut self;
-        seat.wait(Wait::Room, |cx| tail.poll_finish(cx)).await
+        self.finish().await
+    }
+
+    /// Waits until all is handed over, durable and said.
+    async fn finish(mut self) -> Result<Finished> {
+        let checkpoint = self.control.last_checkpoint();
+        let (control, mut body, seat) = self.parts();
+        let prepared = seat
+            .wait(Wait::Room, |cx| {
+                control.attend(&mut body, cx)?;
+                body.tail.poll_finish(checkpoint, cx)
+            })
+            .await?;
+        control.ended(prepared, &mut body)?;
+        let prepared = seat
+            .wait(Wait::Room, |cx| -> Poll<Result<_>> {
+                control.attend(&mut body, cx)?;
+                control.poll_finished(cx).map(Ok)
+            })
+            .await?;
+        Finished::new(control.owner(), body.head.final_splits(), prepared)
+    }
+
+    fn parts(&mut self) -> (&mut Control, Body<'_>, &mut Seat) {
+        let Self { head, chain, tail, control, seat, .. } = self;
+        (control, Body { head, chain, tail }, seat)
     }
 
     /// Hands over what has come out of the chain, as the tail has room for it.
     async fn hand_over(&mut self) -> Result<()> {
         while let Some(element) = self.chain.pop() {
-            let Self { tail, seat, .. } = self;
-            seat.wait(Wait::Room, |cx| tail.poll_ready(cx)).await?;
-            tail.send(element)?;
+            let (control, mut body, seat) = self.parts();
+            seat.wait(Wait::Room, |cx| {
+                // Looked at first: a sink may have no room before it has committed what is complete.
+                control.attend(&mut body, cx)?;
+                body.tail.poll_ready(cx)
+            })
+            .await?;
+            match element {
+                Emitted::Element(StreamElement::Barrier(barrier)) => self.hand_over_barrier(barrier).await?,
+                element => self.tail.send(element)?,
+            }
             self.gauge();
         }
         if !self.tail.is_dirty() {
@@ -118,15 +160,38 @@ impl Driver {
         Ok(())
     }
 
+    /// A sink prepares before the barrier is through.
+    async fn hand_over_barrier(&mut self, barrier: Barrier) -> Result<()> {
+        let checkpoint = CheckpointId(barrier.checkpoint_id);
+        let (control, mut body, seat) = self.parts();
+        let mut prepared = None;
+        if body.tail.is_sink() && control.freezes(checkpoint) {
+            prepared = seat
+                .wait(Wait::Room, |cx| {
+                    control.attend(&mut body, cx)?;
+                    body.tail.poll_prepare(checkpoint, cx)
+                })
+                .await?;
+        }
+        body.tail.send(StreamElement::Barrier(barrier).into())?;
+        control.passed(checkpoint, prepared, &mut body)
+    }
+
     /// Waits for the next element and hands it in, or for something else that is due.
     async fn take_input(&mut self) -> Result<()> {
         self.tail.flush_hungry()?;
         self.gauge();
         let mut sleep = None;
-        let Self { head, chain, tail, seat, clock, flush_at, .. } = self;
+        let Self { head, chain, tail, control, seat, clock, flush_at, .. } = self;
         let wake = seat
             .wait(Wait::Input, |cx| {
-                if let Poll::Ready(input) = head.poll_next(cx) {
+                let mut body = Body { head: &mut *head, chain: &mut *chain, tail: &mut *tail };
+                control.attend(&mut body, cx)?;
+                if control.emit(&mut body)? {
+                    return Poll::Ready(Ok(Wake::Barrier));
+                }
+                let takes_input = control.takes_input();
+                if takes_input && let Poll::Ready(input) = head.poll_next(cx) {
                     return Poll::Ready(input.map(|(input, element)| Wake::Input(input, element)));
                 }
                 let now = Instant::now();
@@ -140,17 +205,23 @@ impl Driver {
                     *flush_at = None;
                 }
                 let flush = flush_at.filter(|due| *due > now);
-                let timer = Self::timer_at(chain, head, clock.as_ref(), now);
+                let idleness = head.deadline().filter(|_| takes_input);
+                let timer = Self::timer_at(chain, idleness, clock.as_ref(), now);
                 poll_deadline(&mut sleep, timer.into_iter().chain(flush).min(), now, cx)
                     .map(|()| Ok(Wake::Deadline))
             })
             .await?;
         match wake {
+            Wake::Input(_, Emitted::Element(StreamElement::Barrier(barrier))) => {
+                let (control, mut body, _) = self.parts();
+                control.aligned(barrier, &mut body)?;
+            }
             Wake::Input(input, element) => {
                 self.count(&element);
                 self.chain.push(input, element);
             }
-            Wake::Deadline => self.head.on_time(),
+            Wake::Deadline if self.control.takes_input() => self.head.on_time(),
+            Wake::Barrier | Wake::Deadline => {}
         }
         Ok(())
     }
@@ -180,8 +251,8 @@ impl Driver {
     }
 
     /// When the earliest timer of an operator, or the head's idleness, is due.
-    fn timer_at(chain: &Chain, head: &Head, clock: &dyn Clock, now: Instant) -> Option<Instant> {
-        let due = chain.next_timer().into_iter().chain(head.deadline()).min()?;
+    fn timer_at(chain: &Chain, idleness: Option<i64>, clock: &dyn Clock, now: Instant) -> Option<Instant> {
+        let due = chain.next_timer().into_iter().chain(idleness).min()?;
         let millis = due.saturating_sub(clock.unix_millis());
         // Far timers are looked at again every hour: a machine's clock may be set.
         Some(now + Duration::from_millis(millis.clamp(0, 3_600_000) as u64))

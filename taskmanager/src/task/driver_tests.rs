@@ -9,19 +9,26 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use weir_api::config::Configuration;
 use weir_api::error::Code;
-use weir_api::graph::Partitioning;
-use weir_api::id::{Attempt, JobId, SlotIndex, SubtaskIndex, VertexIndex};
+use weir_api::graph::{KeyGroupRange, Partitioning};
+use weir_api::id::{Attempt, ExecutionId, JobId, SlotIndex, SubtaskIndex, VertexIndex};
 use weir_api::operator::{Operator, Progress};
 use weir_api::output::Output;
+use weir_api::storage::FileSystems;
 use weir_api::watermark::Watermark;
 use weir_api::{Batch, Error, side_output};
 
 use super::*;
+use crate::deploy::Reports;
 use crate::network::{
     self, GateId, GateSpec, InputGate, Location, Network, PartitionId, PartitionSpec, ResultPartition, Source,
 };
 use crate::slot::{Ended, Launch, Slot};
+use crate::snapshot::{Owner, Stores};
+use crate::task::checkpoint::Machine;
+use crate::task::control;
+use crate::task::mailbox::Mailbox;
 use crate::task::reader::Reader;
 use crate::task::tail::{Exit, SideEdge};
 use crate::tests::fixture::connector::{Collected, Collector, Counter, Fault};
@@ -58,10 +65,11 @@ async fn launch(slot: &Slot, job: JobId, plan: impl FnOnce() -> Plan + Send + 's
             let operators = operators.into_iter().map(|operator| ("op".to_owned(), operator)).collect();
             let driver = Driver::new(Parts {
                 head: Head::Reader(Box::new(
-                    Reader::new(Box::new(source), None, Arc::clone(&clock))
+                    Reader::new(Box::new(source), Vec::new(), None, Arc::clone(&clock))
                         .with_dead_letter_edge(!sides.is_empty()),
                 )),
                 chain: Chain::new(operators, 1, 2),
+                control: unattended(&exit, &counted),
                 tail: Tail::new(exit, sides, Arc::clone(&counted)),
                 turn,
                 metrics: counted,
@@ -79,6 +87,30 @@ async fn launch(slot: &Slot, job: JobId, plan: impl FnOnce() -> Plan + Send + 's
     let launch = Launch { job, cancel: cancel.clone(), start: Box::new(start), ended: Box::new(ended_fn) };
     slot.launch(launch).await.unwrap();
     Task { cancel, ended, metrics }
+}
+
+/// The control of a task that nobody speaks to.
+fn unattended(exit: &Exit, metrics: &Arc<TaskMetrics>) -> Control {
+    let task =
+        ExecutionId { job: JOB, attempt: Attempt(1), vertex: VertexIndex(0), subtask: SubtaskIndex(0) };
+    let owner = Owner {
+        task,
+        operators: 1,
+        key_groups: KeyGroupRange { start: 0, end: 128 },
+        location: String::new(),
+        sink: matches!(exit, Exit::Sink(_)).then_some(0),
+    };
+    let file_systems = FileSystems::new(&Configuration::default());
+    Control::new(control::Parts {
+        owner,
+        machine: Machine::new(true, None, true),
+        mailbox: Mailbox::new(0),
+        stores: Arc::new(Stores::new(file_systems, "test".to_owned(), None)),
+        io: tokio::runtime::Handle::current(),
+        clock: TestClock::shared(),
+        metrics: Arc::clone(metrics),
+        reports: Reports::channel().0.sender(),
+    })
 }
 
 impl Task {
@@ -139,8 +171,8 @@ async fn a_bounded_task_finishes_with_everything_written_and_counted() {
     })
     .await;
     let metrics = Arc::clone(&task.metrics);
-    let Ended::Finished(committables) = task.end().await else { panic!("not finished") };
-    assert_eq!(committables, [weir_api::sink::Committable::from(1005_u64.to_be_bytes().to_vec())]);
+    let Ended::Finished(finished) = task.end().await else { panic!("not finished") };
+    assert_eq!(finished.committables, [weir_api::sink::Committable::from(1005_u64.to_be_bytes().to_vec())]);
     assert_eq!(collected.lock().unwrap()[&0], (0..1005).collect::<Vec<_>>());
     let figures = metrics.snapshot(Default::default());
     assert_eq!((figures.num_records_in, figures.num_records_out), (1005, 1005));
@@ -393,8 +425,8 @@ async fn a_sinks_task_has_side_outputs_too_and_ends_when_they_are_taken() {
     assert!(matches!(element, StreamElement::Watermark(Watermark::MAX)), "{element:?}");
     assert!(matches!(next(&mut gate).await, StreamElement::EndOfInput));
     drop(gate);
-    let Ended::Finished(committables) = task.end().await else { panic!("not finished") };
-    assert_eq!((letters, committables.len()), (vec![0, 5, 10, 15], 1));
+    let Ended::Finished(finished) = task.end().await else { panic!("not finished") };
+    assert_eq!((letters, finished.committables.len()), (vec![0, 5, 10, 15], 1));
     assert_eq!(collected.lock().unwrap()[&0].len(), 16);
     let figures = metrics.snapshot(Default::default());
     assert_eq!((figures.num_records_out, figures.num_side_output_records), (16, 4));

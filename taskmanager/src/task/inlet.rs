@@ -2,11 +2,14 @@
 //! barriers aligned.
 //!
 //! Invariants: a barrier comes once, behind everything that stood before it in any channel and before everything behind; the merged watermark never goes back and comes as late as its slowest channel; gates take turns, so no input of a
-//! join can starve another; the end of input comes once, after the last channel's. Knows no time.
+//! join can starve another; the end of input comes once, after the last channel's. Measures how long barriers wait;
+//! decides nothing by time.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_api::element::StreamElement;
 use weir_api::watermark::{Change, Valve};
 use weir_api::{Error, Result};
@@ -25,6 +28,9 @@ pub(crate) struct Inlet {
     through: VecDeque<(u32, StreamElement)>,
     next: usize,
     ended: bool,
+    /// When the first barrier came of the checkpoint that channels wait for.
+    first_barrier: Option<(u64, Instant)>,
+    alignment: Duration,
 }
 
 struct Gate {
@@ -48,9 +54,16 @@ impl Inlet {
                 Gate { input: gate.id().input, offset, open: gate.channels(), gate }
             })
             .collect();
-        let next = 0;
-        let (valve, aligner) = (Valve::new(channels), Aligner::new(channels));
-        Self { gates, valve, aligner, through: VecDeque::new(), next, ended: false }
+        Self {
+            gates,
+            valve: Valve::new(channels),
+            aligner: Aligner::new(channels),
+            through: VecDeque::new(),
+            next: 0,
+            ended: false,
+            first_barrier: None,
+            alignment: Duration::ZERO,
+        }
     }
 
     /// The next element and the number of the input that it is for.
@@ -67,6 +80,18 @@ impl Inlet {
                 return Poll::Ready(Ok(element));
             }
         }
+    }
+
+    /// The checkpoint is given up: nobody waits for its barriers.
+    pub(crate) fn cancel(&mut self, checkpoint_id: u64) {
+        if self.aligner.on_cancel(checkpoint_id).release {
+            self.gates.iter_mut().for_each(|gate| gate.gate.release_held());
+        }
+    }
+
+    /// How long the alignment of the last barrier that came out took, once.
+    pub(crate) fn take_alignment(&mut self) -> Duration {
+        std::mem::take(&mut self.alignment)
     }
 
     /// Buffers that have come and wait to be taken.
@@ -113,6 +138,9 @@ impl Inlet {
         let change = match element {
             batch @ StreamElement::Batch(_) => return Some((gate.input, batch)),
             StreamElement::Barrier(barrier) => {
+                if self.first_barrier.is_none_or(|(checkpoint, _)| checkpoint < barrier.checkpoint_id) {
+                    self.first_barrier = Some((barrier.checkpoint_id, Instant::now()));
+                }
                 let decision = self.aligner.on_barrier(channel, barrier);
                 self.align(position, channel, decision);
                 return None;
@@ -142,6 +170,7 @@ impl Inlet {
             gate.gate.hold(channel - gate.offset);
         }
         if let Some(barrier) = decision.aligned {
+            self.alignment = self.first_barrier.take().map_or(Duration::ZERO, |(_, first)| first.elapsed());
             self.through.push_back((0, StreamElement::Barrier(barrier)));
         }
     }

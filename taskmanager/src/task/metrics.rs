@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_api::metrics::{Counter, OperatorMetrics};
 use weir_api::watermark::Watermark;
@@ -39,6 +39,30 @@ pub(crate) struct TaskMetrics {
     times: Times,
     input: Queue,
     output: Queue,
+    pub(crate) checkpoints: CheckpointMetrics,
+}
+
+/// Of a task's last checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct CheckpointMetrics {
+    start_delay_nanos: AtomicU64,
+    alignment_nanos: AtomicU64,
+    freeze_nanos: AtomicU64,
+    state_bytes: AtomicU64,
+}
+
+impl CheckpointMetrics {
+    /// The barrier is in: so long after the trigger came the first one, and so long after that the last.
+    pub(crate) fn begin(&self, start_delay: Duration, alignment: Duration) {
+        self.start_delay_nanos.store(start_delay.as_nanos() as u64, Ordering::Relaxed);
+        self.alignment_nanos.store(alignment.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The operators have frozen their state, which takes so many bytes in memory.
+    pub(crate) fn frozen(&self, freeze: Duration, state_bytes: u64) {
+        self.freeze_nanos.store(freeze.as_nanos() as u64, Ordering::Relaxed);
+        self.state_bytes.store(state_bytes, Ordering::Relaxed);
+    }
 }
 
 /// How full the buffers at one end are.
@@ -63,6 +87,7 @@ impl TaskMetrics {
             times: Times::start(),
             input: Queue::default(),
             output: Queue::default(),
+            checkpoints: CheckpointMetrics::default(),
         }
     }
 
@@ -125,6 +150,10 @@ impl TaskMetrics {
             output_queue_length: self.output.length.load(Ordering::Relaxed),
             in_pool_usage_percent: self.input.usage_percent.load(Ordering::Relaxed),
             out_pool_usage_percent: self.output.usage_percent.load(Ordering::Relaxed),
+            checkpoint_start_delay_nanos: self.checkpoints.start_delay_nanos.load(Ordering::Relaxed),
+            checkpoint_alignment_nanos: self.checkpoints.alignment_nanos.load(Ordering::Relaxed),
+            checkpoint_freeze_nanos: self.checkpoints.freeze_nanos.load(Ordering::Relaxed),
+            state_bytes: self.checkpoints.state_bytes.load(Ordering::Relaxed),
         }
     }
 }
@@ -214,8 +243,6 @@ impl Times {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

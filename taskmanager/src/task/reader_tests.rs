@@ -56,7 +56,7 @@ fn reader(splits: usize, events: Vec<Event>, watermark: bool) -> (Reader, Arc<Ma
     let clock = Arc::new(Manual::default());
     let spec = WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), idle_timeout_millis: 100 };
     let generator = watermark.then(|| WatermarkGenerator::new(&spec, &schema(), splits, 0).unwrap());
-    (Reader::new(Box::new(Script(events.into())), generator, Arc::<Manual>::clone(&clock)), clock)
+    (Reader::new(Box::new(Script(events.into())), Vec::new(), generator, Arc::<Manual>::clone(&clock)), clock)
 }
 
 /// How often it was woken.
@@ -184,8 +184,9 @@ fn a_reader_takes_up_splits_that_come_and_is_idle_while_it_has_none() {
     let spec = WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), idle_timeout_millis: 0 };
     let generator = WatermarkGenerator::new(&spec, &schema(), 0, 0).unwrap().with_growth(true);
     let mailbox = Mailbox::new(0);
-    let mut reader = Reader::new(Box::new(Growing::default()), Some(generator), Arc::new(Manual::default()))
-        .with_mailbox(mailbox.clone());
+    let mut reader =
+        Reader::new(Box::new(Growing::default()), Vec::new(), Some(generator), Arc::new(Manual::default()))
+            .with_mailbox(mailbox.clone());
     let shape = |all: Vec<String>| -> Vec<String> {
         all.into_iter().map(|text| if text.starts_with('[') { "rows".to_owned() } else { text }).collect()
     };
@@ -217,7 +218,7 @@ impl SourceReader for Barren {
 
 #[test]
 fn a_source_without_rows_gives_the_thread_away_and_comes_back() {
-    let mut reader = Reader::new(Box::new(Barren), None, Arc::new(Manual::default()));
+    let mut reader = Reader::new(Box::new(Barren), Vec::new(), None, Arc::new(Manual::default()));
     let woken = Arc::new(Woken::default());
     let waker = Arc::clone(&woken).into();
     for turn in 1..4 {

@@ -134,17 +134,51 @@ impl Tail {
     }
 
     /// After the end of input: ready when consumers have taken everything, and the sink's output is prepared.
-    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
+    pub(crate) fn poll_finish(
+        &mut self,
+        checkpoint: CheckpointId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Vec<Committable>>>> {
         if !self.ended {
             return Poll::Ready(Err(Error::internal("a task finishes before the end of its input")));
         }
         for partition in self.partitions_mut() {
             ready!(partition.poll_finished(cx))?;
         }
+        self.poll_prepare(checkpoint, cx)
+    }
+
+    /// Prepares a sink's output for this checkpoint; `None` where there is no sink.
+    pub(crate) fn poll_prepare(
+        &mut self,
+        checkpoint: CheckpointId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Vec<Committable>>>> {
         match &mut self.exit {
-            Exit::Sink(writer) => writer.poll_prepare(CheckpointId(1), cx),
-            Exit::Partitions(_) => Poll::Ready(Ok(Vec::new())),
+            Exit::Sink(writer) => writer.poll_prepare(checkpoint, cx).map_ok(Some),
+            Exit::Partitions(_) => Poll::Ready(Ok(None)),
         }
+    }
+
+    /// The checkpoint is complete: a sink may make visible what it prepared up to it.
+    pub(crate) fn commit(&mut self, up_to: CheckpointId) -> Result<()> {
+        match &mut self.exit {
+            Exit::Sink(writer) => writer.commit(up_to),
+            Exit::Partitions(_) => Ok(()),
+        }
+    }
+
+    /// What of a sink's output, of completed checkpoints up to this one, need not be committed again.
+    pub(crate) fn committed(&self, completed: CheckpointId) -> CheckpointId {
+        match &self.exit {
+            Exit::Sink(writer) => writer.committed(completed),
+            Exit::Partitions(_) => completed,
+        }
+    }
+
+    /// Whether the chain ends in a sink.
+    pub(crate) const fn is_sink(&self) -> bool {
+        matches!(self.exit, Exit::Sink(_))
     }
 
     /// Batches queued and not yet taken, and the share of the output buffers in use.

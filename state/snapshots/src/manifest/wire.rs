@@ -43,21 +43,33 @@ pub(super) fn to_message(manifest: &Manifest) -> Result<proto::SnapshotManifest>
 }
 
 fn operator_to(operator: &Operator) -> Result<proto::OperatorSnapshot> {
-    let schema_to = |schema: &StateSchema| {
-        check_schema(&schema.schema, Contents::Full, schema.key_columns)?;
-        Ok(proto::StateSchema {
-            state: schema.state.clone(),
-            key_columns: schema.key_columns,
-            arrow_schema: schema_bytes(&schema.schema),
-        })
-    };
     Ok(proto::OperatorSnapshot {
         uid: operator.uid.as_str().to_owned(),
         name: operator.name.clone(),
         parallelism: operator.parallelism,
-        schemas: operator.schemas.iter().map(schema_to).collect::<Result<_>>()?,
-        subtasks: operator.subtasks.iter().map(subtask_to).collect(),
+        schemas: operator.schemas.iter().map(StateSchema::to_message).collect::<Result<_>>()?,
+        subtasks: operator.subtasks.iter().map(Subtask::to_message).collect(),
     })
+}
+
+impl StateSchema {
+    /// As a task's acknowledgement holds it.
+    pub fn to_message(&self) -> Result<proto::StateSchema> {
+        check_schema(&self.schema, Contents::Full, self.key_columns)?;
+        Ok(proto::StateSchema {
+            state: self.state.clone(),
+            key_columns: self.key_columns,
+            arrow_schema: schema_bytes(&self.schema),
+        })
+    }
+}
+
+impl Subtask {
+    /// As a task's acknowledgement holds it.
+    #[must_use]
+    pub fn to_message(&self) -> proto::SubtaskSnapshot {
+        subtask_to(self)
+    }
 }
 
 fn schema_bytes(schema: &SchemaRef) -> Vec<u8> {

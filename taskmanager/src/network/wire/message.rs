@@ -167,6 +167,7 @@ impl Message for StreamElement {
                     Purpose::Savepoint => 6,
                     Purpose::Suspend => 7,
                     Purpose::Drain => 8,
+                    Purpose::FullCheckpoint => 9,
                 };
                 (tag, barrier.checkpoint_id.cast_signed(), barrier.timestamp_millis)
             }
@@ -193,6 +194,7 @@ impl Message for StreamElement {
             6 => barrier(a, b, Purpose::Savepoint),
             7 => barrier(a, b, Purpose::Suspend),
             8 => barrier(a, b, Purpose::Drain),
+            9 => barrier(a, b, Purpose::FullCheckpoint),
             _ => return None,
         };
         cursor.end(element)

@@ -24,7 +24,7 @@ impl Layers {
     /// What is to be frozen for a snapshot that begins now.
     pub(super) fn freeze(&mut self, purpose: Purpose) -> Scope {
         let is_savepoint = purpose.is_savepoint();
-        let full = is_savepoint || self.broken || !self.incremental;
+        let full = purpose != Purpose::Checkpoint || self.broken || !self.incremental;
         self.broken = is_savepoint;
         if full { Scope::Full } else { Scope::Changes }
     }
