@@ -164,6 +164,14 @@ pub trait Committer: Send + Sync {
     /// after it.
     async fn commit(&self, scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()>;
 
-    /// Removes what the attempts up to `attempt` of the job left uncommitted. Idempotent.
+    /// A savepoint, which isn't the job's last checkpoint, holds this output: from now on [`Self::abort`] spares it, until it is
+    /// committed. To be called before the savepoint is reported to be complete. Idempotent; nothing to do where what is
+    /// prepared doesn't lie with the destination.
+    async fn keep(&self, _scope: &CommitScope, _prepared: &[Prepared]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Removes what the attempts up to `attempt` of the job left uncommitted and no savepoint holds. Called behind a commit with
+    /// a fence of what the job's last checkpoint holds. Idempotent.
     async fn abort(&self, job: JobId, attempt: Attempt) -> Result<()>;
 }

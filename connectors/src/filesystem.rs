@@ -26,6 +26,8 @@ mod source;
 mod split;
 
 #[cfg(test)]
+mod conformance_tests;
+#[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 mod object_tests;

@@ -25,7 +25,7 @@ pub trait Destination: Send + 'static {
     /// Everything written so far leaves for its destination.
     fn flush(&mut self) -> Result<()>;
 
-    /// Everything becomes durable; nothing is written after.
+    /// Everything written since the last time becomes durable; writing may go on behind it.
     fn prepare(&mut self) -> Result<Vec<Committable>>;
 }
 
@@ -109,7 +109,8 @@ impl<D: Destination> Handover<D> {
         }
     }
 
-    /// Everything taken is durable.
+    /// Everything taken since the last time is durable. Called again without a batch between, it gives nothing more; whoever
+    /// gives up waiting gets what was prepared the next time.
     pub fn poll_prepare(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Committable>>> {
         loop {
             std::task::ready!(self.poll_idle(context))?;

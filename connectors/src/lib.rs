@@ -8,6 +8,8 @@
 //! [`formats`] for what bytes mean.
 
 pub mod blackhole;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod datagen;
 pub mod filesystem;
 pub mod formats;

@@ -1,7 +1,10 @@
 //! Makes prepared files visible, and removes what was never committed. Runs in the JobManager.
 //!
 //! Invariant: committing twice is committing once: a file that is no longer in its hidden folder but at its place is done, and so
-//! is an object that is there though its upload is gone.
+//! is an object that is there though its upload is gone. What a savepoint holds is marked, and stays until it is committed.
+//!
+//! Writers make nothing visible, so a fence is nothing to do: what a writer of an ended attempt still writes is in no checkpoint,
+//! and the next removal of leftovers finds it.
 
 mod objects;
 
@@ -37,14 +40,20 @@ pub struct FileCommitter {
 #[async_trait]
 impl Committer for FileCommitter {
     async fn commit(&self, _scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
-        let pending = prepared
-            .iter()
-            .map(|prepared| Pending::of(&prepared.committable.payload))
-            .collect::<Result<Vec<_>>>()?;
+        let pending = decoded(&prepared)?;
         let success = self.success.clone();
         match &self.root {
             Location::Local(_) => blocking(move || rename_all(&pending, success.as_ref())).await,
             Location::Object(root) => objects::complete_all(root, &pending, success.as_ref()).await,
+        }
+        .map_err(|error| self.within(error))
+    }
+
+    async fn keep(&self, _scope: &CommitScope, prepared: &[Prepared]) -> Result<()> {
+        let pending = decoded(prepared)?;
+        match &self.root {
+            Location::Local(_) => blocking(move || keep_all(&pending)).await,
+            Location::Object(root) => objects::keep_all(root, &pending).await,
         }
         .map_err(|error| self.within(error))
     }
@@ -65,6 +74,10 @@ impl FileCommitter {
     fn within(&self, error: Error) -> Error {
         error.context(format_args!("table {}", self.table))
     }
+}
+
+fn decoded(prepared: &[Prepared]) -> Result<Vec<Pending>> {
+    prepared.iter().map(|prepared| Pending::of(&prepared.committable.payload)).collect()
 }
 
 async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
@@ -93,6 +106,7 @@ fn rename_all(pending: &[Pending], success: Option<&SuccessFile>) -> Result<()> 
             Err(error) if error.kind() == ErrorKind::NotFound && to.exists() => {}
             Err(error) => return Err(failed("commit", from, error)),
         }
+        remove_file(&layout::kept(from))?;
         hidden.extend(from.parent().map(Path::to_owned));
     }
     for folder in &folders {
@@ -104,16 +118,38 @@ fn rename_all(pending: &[Pending], success: Option<&SuccessFile>) -> Result<()> 
                 .map_err(|error| failed("create", &path, error))?;
         }
     }
-    for folder in &hidden {
-        // Another sink may still have files in it; whoever commits last removes it.
-        match fs::remove_dir(folder) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
-                return Err(failed("remove", folder, error));
+    // Writers may have further files in it; whoever commits last removes it.
+    hidden.iter().try_for_each(|folder| remove_empty(folder))
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Marks files that a savepoint holds; those that were committed meanwhile need no mark.
+fn keep_all(pending: &[Pending]) -> Result<()> {
+    let mut hidden: BTreeSet<&Path> = BTreeSet::new();
+    for file in pending {
+        let Pending::Rename { from, .. } = file else {
+            return Err(Error::new(Code::MalformedMessage, "an upload is to be kept in a local folder"));
+        };
+        if from.exists() {
+            let mark = layout::kept(from);
+            fs::File::create(&mark).map_err(|error| failed("create", &mark, error))?;
+            hidden.extend(from.parent());
+            // Committed in this moment: then the mark stands for nothing.
+            if !from.exists() {
+                remove_file(&mark)?;
             }
-            _ => {}
         }
     }
-    Ok(())
+    hidden.into_iter().try_for_each(|folder| match sync_folder(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("keep output in", folder, error)),
+        _ => Ok(()),
+    })
 }
 
 /// Makes a folder with those above it, and their entries durable.
@@ -145,12 +181,34 @@ fn remove_attempts(folder: &Path, job: JobId, attempt: Attempt) -> Result<()> {
         if of_job.is_none_or(|of_folder| of_folder > attempt) {
             continue;
         }
-        match fs::remove_dir_all(entry.path()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failed("remove", &entry.path(), error));
-            }
-            _ => {}
-        }
+        remove_attempt(&entry.path())?;
     }
     Ok(())
+}
+
+/// Removes what is in a hidden folder and isn't kept, and the folder unless something stays.
+fn remove_attempt(hidden: &Path) -> Result<()> {
+    let listed = |error| failed("list", hidden, error);
+    let entries = match fs::read_dir(hidden) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(listed)?,
+    };
+    let files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<BTreeSet<_>>>()
+        .map_err(listed)?;
+    let stays = |file: &PathBuf| {
+        files.contains(&layout::kept(file)) || layout::kept_file(file).is_some_and(|of| files.contains(&of))
+    };
+    files.iter().filter(|file| !stays(file)).try_for_each(|file| remove_file(file))?;
+    remove_empty(hidden)
+}
+
+fn remove_empty(folder: &Path) -> Result<()> {
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+            Err(failed("remove", folder, error))
+        }
+        _ => Ok(()),
+    }
 }

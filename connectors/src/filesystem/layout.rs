@@ -2,7 +2,8 @@
 //!
 //! Files: `<path>/.weir-<job>-<attempt>/part-<uid>-<subtask>-<n>.<ext>` while they are written,
 //! `<path>/<partition>/part-<uid>-<subtask>-<n>.<ext>` once committed. Objects have the second name alone, as an upload can't be
-//! seen; a marker `<path>/.weir-<job>-<attempt>/<name>.upload` names each upload that isn't complete. `<uid>` comes from job,
+//! seen; a marker `<path>/.weir-<job>-<attempt>/<name>.upload` names each upload that isn't complete. A hidden file that a savepoint
+//! holds has an empty one beside it, `<name>.kept`. `<uid>` comes from job,
 //! attempt and operator, so that no two runs, and no two sinks of one job, ever give the same name.
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use weir_api::storage::object_store::path::Path as Key;
 use crate::random::mix;
 
 const PREFIX: &str = ".weir-";
+const KEPT: &str = ".kept";
 
 /// The names of one subtask's files.
 #[derive(Clone, Debug)]
@@ -60,6 +62,20 @@ impl Names {
     pub fn marker(&self, root: &Key, name: &str) -> Result<Key> {
         key(&format!("{root}/{}/{name}.upload", self.hidden()))
     }
+}
+
+/// The file beside a hidden one that says that a savepoint holds it.
+#[must_use]
+pub fn kept(hidden: &Path) -> PathBuf {
+    let mut name = hidden.as_os_str().to_owned();
+    name.push(KEPT);
+    name.into()
+}
+
+/// The hidden file that this one says is held, if it says so.
+#[must_use]
+pub fn kept_file(path: &Path) -> Option<PathBuf> {
+    path.to_str()?.strip_suffix(KEPT).map(PathBuf::from)
 }
 
 fn key(text: &str) -> Result<Key> {

@@ -18,6 +18,9 @@ use weir_api::storage::object_store::path::Path as Key;
 use weir_api::storage::object_store::{ObjectStoreExt, PutPayload};
 use weir_api::storage::{ObjectLocation, Upload, failed};
 
+/// How often a file is created whose folder goes away meanwhile.
+const CREATIONS: usize = 100;
+
 /// What a commit has to do for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -65,6 +68,9 @@ pub struct Marker {
     pub key: String,
     /// The upload's id.
     pub upload: String,
+    /// Whether a savepoint holds it.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// The file or upload.
@@ -85,9 +91,16 @@ pub enum Output {
 impl Output {
     /// A new file in the hidden folder.
     pub fn file(hidden: &Path, name: &str, to: PathBuf) -> Result<Self> {
-        fs::create_dir_all(hidden)?;
         let from = hidden.join(name);
-        Ok(Self::File { file: File::create(&from)?, from, to })
+        for _ in 0..CREATIONS {
+            fs::create_dir_all(hidden)?;
+            match File::create(&from) {
+                // A commit removes the folder whenever it is empty.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                created => return Ok(Self::File { file: created?, from, to }),
+            }
+        }
+        Err(Error::new(Code::Io, format!("create {}: its folder is removed again and again", from.display())))
     }
 
     /// A new upload to `to`, named by `marker`.
@@ -95,7 +108,7 @@ impl Output {
         let id = io
             .block_on(to.bucket.uploads.create_multipart(&to.key))
             .map_err(|error| failed("begin an upload to", &to, error))?;
-        let text = serde_json::to_vec(&Marker { key: to.key.to_string(), upload: id.clone() })
+        let text = serde_json::to_vec(&Marker { key: to.key.to_string(), upload: id.clone(), kept: false })
             .map_err(|error| Error::internal("describe an upload").with_source(error))?;
         let put = io.block_on(to.bucket.objects.put(&marker, PutPayload::from(text)));
         if let Err(error) = put {

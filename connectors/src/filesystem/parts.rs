@@ -1,7 +1,7 @@
 //! Writes one subtask's files: checks rows, shares them out to partitions, rolls. Runs on the I/O runtime, where it may block.
 //!
 //! Invariant: at most [`MAX_OPEN`] files are open, the one that was written longest ago is ended for a new one; a committable is
-//! given only for what is durable.
+//! given only for what is durable. Every preparation ends all files, so that each holds rows of one checkpoint's interval.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -78,6 +78,32 @@ async fn remove(root: &ObjectLocation, key: &Key) -> Result<()> {
     }
 }
 
+/// Marks uploads that a savepoint holds; those that were completed meanwhile need no mark.
+pub async fn keep_all(root: &ObjectLocation, pending: &[Pending]) -> Result<()> {
+    futures::stream::iter(pending.to_vec())
+        .map(|upload| keep(root.clone(), upload))
+        .buffer_unordered(CONCURRENT)
+        .try_collect()
+        .await
+}
+
+async fn keep(root: ObjectLocation, pending: Pending) -> Result<()> {
+    let Pending::Complete { key, upload, marker, .. } = pending else {
+        return Err(Error::new(Code::MalformedMessage, "a file is to be kept in a bucket"));
+    };
+    let key_of_marker = parse(&marker)?;
+    let at = root.bucket.at(key_of_marker.clone());
+    match root.bucket.objects.head(&key_of_marker).await {
+        Ok(_) => {}
+        Err(error) if is_not_found(&error) => return Ok(()),
+        Err(error) => return Err(failed("look for", &at, error)),
+    }
+    let text = serde_json::to_vec(&Marker { key, upload, kept: true })
+        .map_err(|error| Error::internal("describe an upload").with_source(error))?;
+    let put = root.bucket.objects.put(&key_of_marker, PutPayload::from(text)).await;
+    put.map_err(|error| failed("keep output by", &at, error)).map(|_| ())
+}
+
 /// Gives up the uploads that the attempts of the job up to `attempt` have left.
 pub async fn abort_attempts(root: &ObjectLocation, job: JobId, attempt: Attempt) -> Result<()> {
     let listed = root.bucket.objects.list_with_delimiter(Some(&root.key)).await;
@@ -108,9 +134,12 @@ async fn abort(root: &ObjectLocation, marker: &Key) -> Result<()> {
         Err(error) if is_not_found(&error) => return Ok(()),
         Err(error) => return Err(failed("read", &at, error)),
     };
-    let Marker { key, upload } = serde_json::from_slice(&bytes).map_err(|error| {
+    let Marker { key, upload, kept } = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(Code::MalformedMessage, format!("{at} names no upload")).with_source(error)
     })?;
+    if kept {
+        return Ok(());
+    }
     root.bucket.at(parse(&key)?).abort_upload(&upload).await?;
     remove(root, marker).await
 }
