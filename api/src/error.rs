@@ -129,6 +129,8 @@ codes! {
     SnapshotDamaged = "WEIR-4001", External, Never;
     /// A snapshot that a newer version of Weir wrote.
     SnapshotVersion = "WEIR-4002", User, Never;
+    /// More checkpoints in a row have failed than the job tolerates.
+    CheckpointsFailed = "WEIR-4003", External, Restart;
 }
 
 impl fmt::Display for Code {

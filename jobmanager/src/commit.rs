@@ -1,19 +1,24 @@
 //! Runs the committers of a job's sinks.
 //!
-//! Invariant: only what the core decided is committed, sink by sink; a failure names the sink. It remembers nothing: both
-//! operations are idempotent and the core repeats them.
+//! Invariant: only what the core decided, or what a completed snapshot holds, is committed, sink by sink; a failure names the sink. It
+//! remembers nothing: all operations are idempotent and the core repeats them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
-use weir_api::graph::{JobGraph, OperatorNode};
-use weir_api::id::{Attempt, CheckpointId, JobId, SubtaskIndex};
-use weir_api::sink::{CommitScope, Prepared};
+use weir_api::fail_point::FailPoint;
+use weir_api::graph::OperatorNode;
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid};
+use weir_api::sink::{Blobs, CommitScope, Prepared, Sink};
 use weir_proto::v1::operator_spec::Kind;
+use weir_snapshots::blobs::BlobFolder;
+use weir_snapshots::manifest::Manifest;
 
 use crate::control::job::record::SinkCommit;
+use crate::snapshots::recover::Found;
+use crate::snapshots::{JobPlan, Snapshots};
 
 /// How long the sinks of a job may take to commit before it is tried again.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -23,70 +28,145 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is needed to find a job's sinks.
 #[derive(Clone)]
 pub(crate) struct Sinks {
-    pub(crate) registry: ConnectorRegistry,
-    pub(crate) job: JobId,
-    pub(crate) graph: Arc<JobGraph>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) plan: JobPlan,
+}
+
+/// Whose output a snapshot holds.
+pub(crate) struct Origin<'a> {
+    job: JobId,
+    attempt: Attempt,
+    found: &'a Found,
+}
+
+impl<'a> Origin<'a> {
+    pub(crate) const fn of(found: &'a Found) -> Self {
+        Self { job: found.manifest.job, attempt: found.manifest.attempt, found }
+    }
 }
 
 impl Sinks {
-    /// Makes the results visible, then removes what earlier attempts left.
-    pub(crate) async fn commit(&self, attempt: Attempt, sinks: Vec<SinkCommit>) -> Result<()> {
+    /// Makes output visible: of a checkpoint, while the job runs, or (`None`) its last, when it has ended. Then it also removes what
+    /// earlier attempts left.
+    pub(crate) async fn commit(
+        &self,
+        attempt: Attempt,
+        checkpoint: Option<CheckpointId>,
+        sinks: Vec<SinkCommit>,
+    ) -> Result<()> {
+        if checkpoint.is_some() {
+            FailPoint::PointerPublished.passed().await?;
+        }
+        let blobs = self.snapshots.blobs(&self.plan, attempt)?;
+        let fence = checkpoint.is_none().then_some(attempt);
         let all = async {
-            for sink in sinks {
-                let node = self.node(&sink)?;
-                let committer = self.committer(node)?.ok_or_else(|| {
-                    Error::internal(format!("sink {} prepared results but has no committer", node.name))
-                })?;
-                let scope = CommitScope {
-                    job: self.job,
-                    uid: node.uid.to_string(),
-                    fence: None,
-                    parallelism: 0,
-                    blobs: None,
-                };
-                let prepared = sink.committables.into_iter().map(|payload| Prepared {
-                    checkpoint: CheckpointId(0),
-                    subtask: SubtaskIndex(0),
-                    committable: payload.into(),
-                });
-                committer
-                    .commit(&scope, prepared.collect())
-                    .await
-                    .map_err(|error| error.context(format!("commit sink {}", node.name)))?;
+            for commit in sinks {
+                let node = self.node(&commit)?;
+                let Some(sink) = self.sink(node)? else { continue };
+                if checkpoint.is_some() && sink.commits_in_task() {
+                    continue;
+                }
+                let parallelism = self.parallelism(node);
+                let scope = self.scope(self.plan.job, node, fence, parallelism, blobs.clone());
+                run(sink.as_ref(), node, &scope, commit.prepared).await?;
             }
             Ok::<(), Error>(())
         };
-        tokio::time::timeout(COMMIT_TIMEOUT, all).await.map_err(|_| {
-            Error::new(Code::Io, format!("the sinks didn't commit within {} s", COMMIT_TIMEOUT.as_secs()))
-        })??;
+        in_time(all).await?;
+        if checkpoint.is_some() {
+            return FailPoint::BeforeNotify.passed().await;
+        }
         if attempt.0 > 1 {
             self.abort(Attempt(attempt.0 - 1)).await;
         }
         Ok(())
     }
 
+    /// Makes visible what the job's own snapshot holds, and keeps the attempts up to this one from committing anything after that.
+    pub(crate) async fn fence(
+        &self,
+        attempt: Attempt,
+        found: Option<&Found>,
+        writers: &BTreeMap<OperatorUid, u32>,
+    ) -> Result<()> {
+        let blobs = self.snapshots.blobs(&self.plan, attempt)?;
+        let all = async {
+            for node in self.nodes() {
+                let Some(sink) = self.sink(node)? else { continue };
+                let prepared = found.map_or_else(Vec::new, |found| prepared(&found.manifest, &node.uid));
+                let most = writers.get(&node.uid).copied().unwrap_or(0).max(self.parallelism(node));
+                let scope = self.scope(self.plan.job, node, Some(attempt), most, blobs.clone());
+                run(sink.as_ref(), node, &scope, prepared).await?;
+            }
+            Ok(())
+        };
+        in_time(all).await
+    }
+
+    /// Makes visible what another job's snapshot holds, in that job's name: what that job has committed itself isn't committed
+    /// twice.
+    pub(crate) async fn commit_snapshot(
+        &self,
+        origin: Origin<'_>,
+        manifest: &Manifest,
+        writers: &BTreeMap<OperatorUid, u32>,
+    ) -> Result<()> {
+        let (storage, _) = self.snapshots.open(&origin.found.retained.path)?;
+        let folder = origin.found.folder.blobs(manifest.kind);
+        let blobs: Arc<dyn Blobs> = Arc::new(BlobFolder::new(storage, folder, origin.attempt));
+        let all = async {
+            for node in self.nodes() {
+                let prepared = prepared(manifest, &node.uid);
+                let Some(sink) = self.sink(node)?.filter(|_| !prepared.is_empty()) else { continue };
+                let most = writers.get(&node.uid).copied().unwrap_or(0);
+                let scope =
+                    self.scope(origin.job, node, Some(origin.attempt), most, Some(Arc::clone(&blobs)));
+                run(sink.as_ref(), node, &scope, prepared).await?;
+            }
+            Ok(())
+        };
+        in_time(all).await
+    }
+
     /// Removes what the attempts up to this one left uncommitted, as far as that goes.
     pub(crate) async fn abort(&self, attempt: Attempt) {
+        let job = self.plan.job;
         let all = async {
-            for node in self.graph.vertices().iter().filter_map(|vertex| vertex.chain.last()) {
-                let aborted = match self.committer(node) {
-                    Ok(Some(committer)) => committer.abort(self.job, attempt).await,
+            for node in self.nodes() {
+                let aborted = match self.sink(node).map(|sink| sink.and_then(|sink| sink.committer())) {
+                    Ok(Some(committer)) => committer.abort(job, attempt).await,
                     Ok(None) => Ok(()),
                     Err(error) => Err(error),
                 };
                 if let Err(error) = aborted {
                     let error = error.chain();
-                    tracing::warn!(job = %self.job, %attempt, sink = node.name, error, "uncommitted output stays");
+                    tracing::warn!(%job, %attempt, sink = node.name, error, "uncommitted output stays");
                 }
             }
         };
         if tokio::time::timeout(ABORT_TIMEOUT, all).await.is_err() {
-            tracing::warn!(job = %self.job, %attempt, "removing uncommitted output takes too long; the job goes on");
+            tracing::warn!(%job, %attempt, "removing uncommitted output takes too long; the job goes on");
         }
     }
 
+    /// The sinks whose output becomes visible by a commit.
+    pub(crate) fn committing(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for node in self.nodes() {
+            if self.sink(node)?.is_some_and(|sink| sink.committer().is_some()) {
+                names.push(node.name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &OperatorNode> {
+        let chains = self.plan.graph.vertices().iter().flat_map(|vertex| &vertex.chain);
+        chains.filter(|node| matches!(node.spec.kind, Some(Kind::Sink(_))))
+    }
+
     fn node(&self, sink: &SinkCommit) -> Result<&OperatorNode> {
-        let vertex = self.graph.vertices().get(sink.vertex.0 as usize);
+        let vertex = self.plan.graph.vertices().get(sink.vertex.0 as usize);
         vertex.and_then(|vertex| vertex.chain.get(sink.operator as usize)).ok_or_else(|| {
             Error::new(
                 Code::MalformedMessage,
@@ -95,15 +175,71 @@ impl Sinks {
         })
     }
 
-    fn committer(&self, node: &OperatorNode) -> Result<Option<Box<dyn weir_api::sink::Committer>>> {
+    fn parallelism(&self, node: &OperatorNode) -> u32 {
+        let mut vertices = self.plan.graph.vertices().iter();
+        let vertex = vertices.find(|vertex| vertex.chain.iter().any(|other| other.uid == node.uid));
+        vertex.map_or(0, |vertex| vertex.parallelism)
+    }
+
+    fn scope(
+        &self,
+        job: JobId,
+        node: &OperatorNode,
+        fence: Option<Attempt>,
+        parallelism: u32,
+        blobs: Option<Arc<dyn Blobs>>,
+    ) -> CommitScope {
+        CommitScope { job, uid: node.uid.to_string(), fence, parallelism, blobs }
+    }
+
+    fn sink(&self, node: &OperatorNode) -> Result<Option<Arc<dyn Sink>>> {
         match node.spec.kind.as_ref() {
             Some(Kind::Sink(spec)) => {
                 let table = spec.table.as_ref().ok_or_else(|| {
                     Error::new(Code::MalformedMessage, format!("sink {} without a table", node.name))
                 })?;
-                Ok(self.registry.sink(table)?.committer())
+                self.snapshots.connectors().sink(table).map(Some)
             }
             _ => Ok(None),
         }
     }
+}
+
+/// What a snapshot holds of a sink's output, subtask by subtask, each one's oldest first.
+fn prepared(manifest: &Manifest, uid: &OperatorUid) -> Vec<Prepared> {
+    let operators = manifest.operators.iter().filter(|operator| operator.uid == *uid);
+    let mut all = Vec::new();
+    for subtask in operators.flat_map(|operator| &operator.subtasks) {
+        for pending in &subtask.committables {
+            all.extend(pending.entries.iter().map(|entry| Prepared {
+                checkpoint: pending.checkpoint,
+                subtask: subtask.index,
+                committable: entry.clone(),
+            }));
+        }
+    }
+    all
+}
+
+async fn run(
+    sink: &dyn Sink,
+    node: &OperatorNode,
+    scope: &CommitScope,
+    prepared: Vec<Prepared>,
+) -> Result<()> {
+    let Some(committer) = sink.committer() else {
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        let what = format!("sink {} prepared results but has no committer", node.name);
+        return Err(Error::internal(what));
+    };
+    let committed = committer.commit(scope, prepared).await;
+    committed.map_err(|error| error.context(format!("commit sink {}", node.name)))
+}
+
+async fn in_time(all: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(COMMIT_TIMEOUT, all).await.map_err(|_| {
+        Error::new(Code::Io, format!("the sinks didn't commit within {} s", COMMIT_TIMEOUT.as_secs()))
+    })?
 }

@@ -40,6 +40,7 @@ use weir_api::config::Configuration;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::{JobId, LeaderEpoch, TaskManagerId};
 
+use self::checkpoint::Kind;
 use self::event::{Action, Event, ManagerInfo, SessionId};
 use self::job::record::JobRecord;
 use self::job::status::JobStatus;
@@ -186,18 +187,28 @@ impl Core {
             Event::SessionEnded { session, reason } => self.lose(session, &reason, now, &mut actions),
             Event::Submitted { record, version } => self.submitted(record, version, now),
             Event::Persisted { job, result } => {
-                let held = self
-                    .jobs
-                    .get(&job)
-                    .is_some_and(|found| self.slots.holds(job, found.execution().placement()));
+                let held = self.holds_slots(job);
                 self.with_job(job, &mut actions, |job, effects| job.persisted(result, held, now, effects));
                 self.note_end(job, &mut actions);
             }
-            Event::Committed { job, attempt, result } => {
+            Event::Committed { job, attempt, checkpoint, result } => {
                 self.with_job(job, &mut actions, |job, effects| {
                     if job.attempt() == attempt {
-                        job.committed(result, now, effects);
+                        job.committed(checkpoint, result, now, effects);
                     }
+                });
+            }
+            Event::Recovered { job, attempt, result } => {
+                let held = self.holds_slots(job);
+                self.with_job(job, &mut actions, |job, effects| {
+                    if job.attempt() == attempt {
+                        job.recovered_from(result, held, now, effects);
+                    }
+                });
+            }
+            Event::SnapshotWritten { job, checkpoint, result } => {
+                self.with_job(job, &mut actions, |job, effects| {
+                    job.snapshot_written(checkpoint, result, now, effects);
                 });
             }
             Event::Aborted { job, attempt } => {
@@ -215,6 +226,19 @@ impl Core {
         self.tick(now, &mut actions);
         self.schedule(now, &mut actions);
         actions
+    }
+
+    fn holds_slots(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|found| self.slots.holds(job, found.execution().placement()))
+    }
+
+    /// Asks for a checkpoint or a savepoint; what becomes of it is in the job's operations.
+    pub fn request(&mut self, id: JobId, kind: Kind, now: Now) -> Result<Vec<Action>> {
+        let mut actions = Vec::new();
+        let mut effects = Vec::new();
+        self.jobs.get_mut(&id).ok_or_else(|| unknown(id))?.request(kind, now, &mut effects)?;
+        self.apply(id, effects, &mut actions);
+        Ok(actions)
     }
 
     /// Cancels a job.
@@ -375,7 +399,26 @@ impl Core {
                     }
                 }
                 Effect::Release(attempt, slots, stuck) => self.slots.release(id, attempt, &slots, stuck),
-                Effect::Commit(attempt, sinks) => actions.push(Action::Commit { job: id, attempt, sinks }),
+                Effect::Commit(attempt, checkpoint, sinks) => {
+                    actions.push(Action::Commit { job: id, attempt, checkpoint, sinks });
+                }
+                Effect::Recover(recovery) => {
+                    actions.push(Action::Recover { job: id, attempt: job.attempt(), recovery });
+                }
+                Effect::WriteSnapshot(write) => {
+                    actions.push(Action::WriteSnapshot { job: id, epoch: self.epoch, write });
+                }
+                Effect::Order(order) => {
+                    for session in
+                        job.execution().managers().iter().filter_map(|id| self.managers.session_of(id))
+                    {
+                        let body = messages::order(job, &order);
+                        actions.push(Action::Send(session, messages::message(self.epoch, body)));
+                    }
+                }
+                Effect::Discard(discard) => {
+                    actions.push(Action::Discard { job: id, attempt: job.attempt(), discard });
+                }
                 Effect::Discover(vertex) => {
                     actions.push(Action::Discover { job: id, vertex, known: Arc::clone(job.splits()) });
                 }
@@ -386,7 +429,9 @@ impl Core {
                         actions.push(Action::Send(session, messages::message(self.epoch, body)));
                     }
                 }
-                Effect::Abort(attempt) => actions.push(Action::Abort { job: id, attempt }),
+                Effect::Abort(recovery) => {
+                    actions.push(Action::Abort { job: id, attempt: job.attempt(), recovery });
+                }
                 Effect::StepDown(reason) => actions.push(Action::StepDown(reason)),
             }
         }

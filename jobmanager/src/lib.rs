@@ -15,6 +15,7 @@ mod options;
 mod rest;
 mod service;
 mod session;
+mod snapshots;
 mod start;
 pub mod submit;
 

@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_api::clock::Clock;
-use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{JobId, LeaderEpoch};
+use weir_api::id::{Attempt, JobId, LeaderEpoch};
 
 use crate::commit::Sinks;
 use crate::control::Core;
+use crate::control::checkpoint::Kind;
 use crate::control::event::{Action, Event, ManagerInfo, SessionId};
 use crate::control::job::record::JobRecord;
 use crate::control::job::{Failure, Version};
@@ -26,6 +26,7 @@ use crate::control::now::Now;
 use crate::discover::Question;
 use crate::metadata::{Metadata, encoding};
 use crate::session::Outbound;
+use crate::snapshots::{JobPlan, Snapshots};
 
 /// Events that may wait.
 const QUEUE: usize = 1_024;
@@ -37,6 +38,7 @@ enum Command {
     Register(SessionId, LeaderEpoch, ManagerInfo, Outbound),
     Ask(Look),
     Cancel(JobId, oneshot::Sender<Result<()>>),
+    Request(JobId, Kind, oneshot::Sender<Result<()>>),
 }
 
 /// Talks to the service.
@@ -87,6 +89,13 @@ impl Client {
         self.commands.send(Command::Cancel(job, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+
+    /// Asks for a checkpoint, a savepoint or a stop; `Job::operation` says what becomes of it.
+    pub(crate) async fn request(&self, job: JobId, kind: Kind) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Request(job, kind, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
 }
 
 /// The task that owns the core.
@@ -94,7 +103,7 @@ pub(crate) struct Service {
     core: Core,
     clock: Arc<dyn Clock>,
     metadata: Arc<dyn Metadata>,
-    registry: ConnectorRegistry,
+    snapshots: Snapshots,
     commands: mpsc::Receiver<Command>,
     sessions: HashMap<SessionId, Outbound>,
     work: JoinSet<Event>,
@@ -107,7 +116,7 @@ impl Service {
         core: Core,
         clock: Arc<dyn Clock>,
         metadata: Arc<dyn Metadata>,
-        registry: ConnectorRegistry,
+        snapshots: Snapshots,
         shutdown: CancellationToken,
     ) -> (Self, Client) {
         let (commands_in, commands) = mpsc::channel(QUEUE);
@@ -115,7 +124,7 @@ impl Service {
             core,
             clock,
             metadata,
-            registry,
+            snapshots,
             commands,
             sessions: HashMap::new(),
             work: JoinSet::new(),
@@ -171,6 +180,17 @@ impl Service {
                 let _ = reply.send(result);
                 Ok(())
             }
+            Command::Request(job, kind, reply) => {
+                let result = match self.core.request(job, kind, self.now()) {
+                    Ok(actions) => {
+                        self.perform(actions)?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(result);
+                Ok(())
+            }
         }
     }
 
@@ -180,6 +200,9 @@ impl Service {
         }
         if let Event::Persisted { job, result: Err(failure) } = &event {
             tracing::error!(%job, code = %failure.code, error = failure.message, "metadata can't be written");
+        }
+        if let Event::Recovered { job, attempt, result: Ok(_) } = &event {
+            self.collect(*job, *attempt);
         }
         let actions = self.core.handle(event, self.now());
         self.perform(actions)
@@ -200,36 +223,17 @@ impl Service {
                 Action::StepDown(reason) => return Err(Error::new(Code::Fenced, reason)),
                 Action::Persist { record, expected } => self.persist(*record, expected),
                 Action::Delete(job, version) => self.delete(job, version),
-                Action::Commit { job, attempt, sinks } => {
-                    let found = self.sinks(job)?;
-                    self.work.spawn(async move {
-                        let result = guarded(found.commit(attempt, sinks)).await;
-                        let result = result.map_err(|error| Failure::from(&error));
-                        Event::Committed { job, attempt, result }
-                    });
-                }
                 Action::Discover { job, vertex, known } => {
                     let graph = Arc::clone(&self.core.job(job)?.spec().graph);
-                    let question = Question { registry: self.registry.clone(), graph, vertex, known };
+                    let registry = self.snapshots.connectors().clone();
+                    let question = Question { registry, graph, vertex, known };
                     self.work.spawn(async move {
                         let result = guarded(question.ask()).await;
                         let result = result.map_err(|error| Failure::from(&error));
                         Event::Discovered { job, vertex, result }
                     });
                 }
-                Action::Abort { job, attempt } => {
-                    let found = self.sinks(job)?;
-                    self.work.spawn(async move {
-                        let aborted = async {
-                            found.abort(attempt).await;
-                            Ok(())
-                        };
-                        if let Err(error) = guarded(aborted).await {
-                            tracing::error!(%job, %attempt, error = error.chain(), "uncommitted output stays");
-                        }
-                        Event::Aborted { job, attempt }
-                    });
-                }
+                snapshots => self.spawn(snapshots)?,
             }
         }
         for session in slow {
@@ -237,6 +241,77 @@ impl Service {
             self.event(Event::SessionEnded { session, reason })?;
         }
         Ok(())
+    }
+
+    /// Begins what concerns a job's snapshots and sinks; each answers with an event.
+    fn spawn(&mut self, action: Action) -> Result<()> {
+        let snapshots = self.snapshots.clone();
+        match action {
+            Action::Commit { job, attempt, checkpoint, sinks } => {
+                let found = Sinks { snapshots, plan: self.plan(job)? };
+                self.work.spawn(async move {
+                    let turn = found.snapshots.turn(job).await;
+                    let result = guarded(found.commit(attempt, checkpoint, sinks)).await;
+                    drop(turn);
+                    let result = result.map_err(|error| Failure::from(&error));
+                    Event::Committed { job, attempt, checkpoint, result }
+                });
+            }
+            Action::Recover { job, attempt, recovery } => {
+                let plan = self.plan(job)?;
+                self.work.spawn(async move {
+                    let result = guarded(snapshots.recover(&plan, &recovery)).await;
+                    let result = result.map_err(|error| Failure::from(&error));
+                    Event::Recovered { job, attempt, result }
+                });
+            }
+            Action::Abort { job, attempt, recovery } => {
+                let plan = self.plan(job)?;
+                self.work.spawn(async move {
+                    if let Err(error) = guarded(snapshots.conclude(&plan, &recovery)).await {
+                        tracing::error!(%job, %attempt, error = error.chain(), "uncommitted output stays");
+                    }
+                    Event::Aborted { job, attempt }
+                });
+            }
+            Action::WriteSnapshot { job, write, .. } => {
+                let plan = self.plan(job)?;
+                let checkpoint = write.checkpoint;
+                self.work.spawn(async move {
+                    let result = guarded(snapshots.write(&plan, *write)).await;
+                    let result = result.map_err(|error| Failure::from(&error));
+                    Event::SnapshotWritten { job, checkpoint, result }
+                });
+            }
+            Action::Discard { job, attempt, discard } => {
+                // One that was forgotten meanwhile leaves its files.
+                let (Ok(plan), now_millis) = (self.plan(job), self.clock.unix_millis()) else {
+                    return Ok(());
+                };
+                self.work.spawn(async move {
+                    let discarded = snapshots.discard(&plan, attempt, *discard, now_millis);
+                    if let Err(error) = guarded(discarded).await {
+                        tracing::warn!(%job, error = error.chain(), "files of a checkpoint stay for now");
+                    }
+                    Event::Tick
+                });
+            }
+            // The others are done where they are met.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier attempts left, beside the one that begins.
+    fn collect(&mut self, job: JobId, attempt: Attempt) {
+        let (Ok(plan), now_millis) = (self.plan(job), self.clock.unix_millis()) else { return };
+        let snapshots = self.snapshots.clone();
+        self.work.spawn(async move {
+            if let Err(error) = guarded(snapshots.collect(&plan, attempt, now_millis)).await {
+                tracing::warn!(%job, error = error.chain(), "orphans of checkpoints stay for now");
+            }
+            Event::Tick
+        });
     }
 
     fn persist(&mut self, record: JobRecord, expected: Version) {
@@ -251,6 +326,7 @@ impl Service {
 
     fn delete(&mut self, job: JobId, version: Version) {
         let (metadata, epoch) = (Arc::clone(&self.metadata), self.core.epoch());
+        self.snapshots.forget(job);
         self.work.spawn(async move {
             if let Err(error) = metadata.delete(epoch, job, version).await {
                 tracing::warn!(%job, error = error.chain(), "an ended job stays in the metadata");
@@ -266,9 +342,10 @@ impl Service {
         }
     }
 
-    fn sinks(&self, job: JobId) -> Result<Sinks> {
-        let graph = Arc::clone(&self.core.job(job)?.spec().graph);
-        Ok(Sinks { registry: self.registry.clone(), job, graph })
+    fn plan(&self, id: JobId) -> Result<JobPlan> {
+        let job = self.core.job(id)?;
+        let base = job.snapshot_places().checkpoints.clone();
+        Ok(JobPlan { job: id, graph: Arc::clone(&job.spec().graph), base })
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use weir_api::clock::Clock;
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::{Code, Error, Result};
+use weir_api::storage::FileSystems;
 
 use crate::control::Core;
 use crate::control::now::Now;
@@ -24,6 +25,7 @@ use crate::options::Options;
 use crate::rest::{self, App};
 use crate::service::Service;
 use crate::session::Sessions;
+use crate::snapshots::Snapshots;
 use crate::submit::Dispatcher;
 use crate::submit::planner::Planner;
 use crate::submit::sql_planner::SqlPlanner;
@@ -117,9 +119,16 @@ impl JobManager {
         tracing::info!(%epoch, jobs = records.len(), %rest_address, %rpc_address, "JobManager leads");
         let (core, first) = Core::new(epoch, options.settings(), records, Now::of(clock.as_ref()));
 
+        let files = FileSystems::new(&options.configuration);
+        let snapshots = Snapshots::new(files, registry.clone(), epoch);
         let shutdown = CancellationToken::new();
-        let (service, client) =
-            Service::new(core, Arc::clone(&clock), Arc::clone(&metadata), registry.clone(), shutdown.clone());
+        let (service, client) = Service::new(
+            core,
+            Arc::clone(&clock),
+            Arc::clone(&metadata),
+            snapshots.clone(),
+            shutdown.clone(),
+        );
         let readers = TaskTracker::new();
         let sessions = Sessions::new(client.clone(), readers.clone(), shutdown.clone());
         let dispatcher = Dispatcher {

@@ -26,7 +26,7 @@ use weir_sql::StatementResult;
 use self::planner::{Planned, Planner, Request};
 use crate::control::Core;
 use crate::control::event::Event;
-use crate::control::job::record::{JobRecord, JobSpec, Stage};
+use crate::control::job::record::{JobRecord, JobSpec, Snapshots, Stage};
 use crate::metadata::{Metadata, encoding};
 use crate::service::Client;
 use crate::session::MAX_MESSAGE_BYTES;
@@ -123,6 +123,7 @@ impl Dispatcher {
             splits: Arc::new(splits),
             attempt: Attempt(0),
             stage: Stage::Active,
+            snapshots: Snapshots::default(),
             exceptions: Vec::new(),
         };
         let version = self.metadata.put(self.epoch, job, None, encoding::encode(&record)).await?;

@@ -172,7 +172,7 @@ async fn a_taken_port_and_impossible_heartbeats_are_named() {
         panic!("it started")
     };
     assert!(error.message().contains("rest.port"), "{error}");
-    let Err(error) = Cluster::start_with(options(&[("heartbeat.timeout", "10 s")]), Log::default()).await
+    let Err(error) = Cluster::start_with(options(&[("heartbeat.timeout", "1 s")]), Log::default()).await
     else {
         panic!("it started")
     };

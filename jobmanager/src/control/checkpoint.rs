@@ -12,9 +12,11 @@
 //! none begins before the pause after the last one's end is over; what a retained checkpoint is, is never discarded; what an
 //! attempt that is over says changes nothing. It knows neither tasks' states nor storage: acknowledgements are opaque to it.
 
+pub mod assemble;
 mod ending;
+pub mod part;
 mod pending;
-mod settings;
+pub mod settings;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use weir_api::id::{Attempt, CheckpointId, SubtaskIndex, VertexIndex};
 
-pub use self::pending::{Kind, Savepoint};
+pub use self::pending::{Kind, Savepoint, Stop};
 pub use self::settings::{Retention, Settings};
 pub use self::statistics::{Counts, Finished, Outcome};
 
@@ -184,6 +186,8 @@ pub enum Action<A> {
 pub struct Coordinator<A> {
     settings: Settings,
     next_id: CheckpointId,
+    /// Ids above this one belong to nobody yet.
+    reserved: CheckpointId,
     /// The running attempt with its tasks; `None`: nothing can be triggered.
     running: Option<(Attempt, Vec<Task>)>,
     finished_tasks: BTreeMap<Task, A>,
@@ -202,7 +206,7 @@ pub struct Coordinator<A> {
 
 impl<A: Clone> Coordinator<A> {
     /// A coordinator that goes on behind the checkpoints of earlier leaders and attempts: `completed` are the retained ones, oldest
-    /// first; no id up to `last_id` is used again.
+    /// first; no id up to `last_id` is used again. It triggers nothing before it has been given ids by [`Self::reserve`].
     #[must_use]
     pub fn new(settings: Settings, last_id: CheckpointId, completed: Vec<Retained>) -> Self {
         let published = completed.last().map(|retained| retained.checkpoint);
@@ -210,6 +214,7 @@ impl<A: Clone> Coordinator<A> {
         Self {
             settings,
             next_id: last_id.next(),
+            reserved: last_id,
             running: None,
             finished_tasks: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -259,11 +264,73 @@ impl<A: Clone> Coordinator<A> {
         actions
     }
 
+    /// Gives it all ids up to this one: whoever did has made sure that nobody else ever uses them.
+    pub fn reserve(&mut self, up_to: CheckpointId) {
+        self.reserved = self.reserved.max(up_to);
+    }
+
+    /// How many ids it has left.
+    #[must_use]
+    pub const fn ids_left(&self) -> u64 {
+        (self.reserved.0 + 1).saturating_sub(self.next_id.0)
+    }
+
+    /// The next checkpoint's id.
+    #[must_use]
+    pub const fn next_id(&self) -> CheckpointId {
+        self.next_id
+    }
+
+    /// What will be retained once every pointer that is on its way has arrived, oldest first.
+    #[must_use]
+    pub fn retained_then(&self) -> Vec<Retained> {
+        let mut all: Vec<_> = self.completed.iter().cloned().collect();
+        for (checkpoint, pending) in &self.pending {
+            if let Phase::Publishing(written) = &pending.phase {
+                let is_savepoint = pending.kind.is_savepoint();
+                let path = written.path.clone();
+                all.push(Retained { checkpoint: *checkpoint, path, is_savepoint });
+            }
+        }
+        let surplus = all.len().saturating_sub(self.settings.retained.max(1));
+        all.drain(..surplus);
+        all
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the job is being stopped behind a savepoint.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.pending.values().any(|pending| pending.kind.stops_job())
+    }
+
+    /// Whether this one hasn't ended.
+    #[must_use]
+    pub fn is_under_way(&self, checkpoint: CheckpointId) -> bool {
+        self.pending.contains_key(&checkpoint)
+    }
+
+    /// What is newer than this one can't be restored: restarts go back to this one from now on. Ids go on growing all the same.
+    pub fn go_back_to(&mut self, checkpoint: CheckpointId) {
+        self.completed.retain(|retained| retained.checkpoint <= checkpoint);
+    }
+
+    /// How many checkpoints and savepoints are under way.
+    #[must_use]
+    pub fn in_progress(&self) -> usize {
+        self.pending.len()
+    }
+
     /// When [`Event::Tick`] is due, in monotonic milliseconds.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let timeouts =
-            self.pending.values().filter(|pending| pending.can_time_out()).map(|pending| pending.deadline);
+            self.pending.values().filter(|pending| pending.can_abort()).map(|pending| pending.deadline);
         let periodic = self.periodic_due().filter(|_| self.has_room());
         timeouts.chain(periodic).min()
     }
@@ -352,7 +419,7 @@ impl<A: Clone> Coordinator<A> {
         let late: Vec<_> = self
             .pending
             .iter()
-            .filter(|(_, pending)| pending.can_time_out() && now.reached(pending.deadline))
+            .filter(|(_, pending)| pending.can_abort() && now.reached(pending.deadline))
             .map(|(id, _)| *id)
             .collect();
         for checkpoint in late {
@@ -373,7 +440,7 @@ impl<A: Clone> Coordinator<A> {
     fn has_room(&self) -> bool {
         // While the job is being stopped nothing else begins.
         let stopping = self.pending.values().any(|pending| pending.kind.stops_job());
-        !stopping && self.periodic_pending() < self.settings.max_concurrent
+        !stopping && self.ids_left() > 0 && self.periodic_pending() < self.settings.max_concurrent
     }
 
     fn periodic_due(&self) -> Option<u64> {
@@ -386,6 +453,7 @@ impl<A: Clone> Coordinator<A> {
     fn trigger_due(&mut self, now: Now, actions: &mut Vec<Action<A>>) {
         while !self.pending.values().any(|pending| pending.kind.stops_job())
             && self.running.is_some()
+            && self.ids_left() > 0
             && let Some(kind) = self.requested.pop_front()
         {
             self.trigger(kind, now, actions);

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, TaskManagerId, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, ExecutionId, JobId, LeaderEpoch, TaskManagerId, VertexIndex};
 use weir_proto::v1::{JobManagerMessage, ProcessMetrics, Split, SplitAssignment, SubtaskMetrics};
 
+use super::checkpoint::Written;
+use super::checkpoint::part::Part;
+use super::job::checkpoints::SnapshotWrite;
 use super::job::record::{JobRecord, SinkCommit};
+use super::job::recovery::{Discard, Recovered, Recovery};
 use super::job::{Failure, Version};
 use super::task::TaskState;
 
@@ -37,7 +41,7 @@ pub struct ManagerInfo {
 }
 
 /// What a registered TaskManager says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Said {
     /// It lives.
     Heartbeat,
@@ -49,8 +53,26 @@ pub enum Said {
         state: TaskState,
         /// With [`TaskState::Failed`].
         failure: Option<weir_proto::v1::Failure>,
-        /// With [`TaskState::Finished`].
-        committables: Vec<weir_proto::v1::Committable>,
+        /// With [`TaskState::Finished`]: what it leaves to every later checkpoint.
+        part: Option<Arc<Part>>,
+    },
+    /// A task has taken its part of a checkpoint.
+    Acknowledged {
+        /// Which task.
+        task: ExecutionId,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// What it took.
+        part: Box<Part>,
+    },
+    /// A task couldn't take its part of a checkpoint.
+    Declined {
+        /// Which task.
+        task: ExecutionId,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
     },
     /// Counters.
     Metrics {
@@ -109,6 +131,8 @@ pub enum Event {
         job: JobId,
         /// Of which attempt.
         attempt: Attempt,
+        /// Of which checkpoint; `None`: the job's last.
+        checkpoint: Option<CheckpointId>,
         /// Whether they are visible.
         result: Result<(), Failure>,
     },
@@ -118,6 +142,24 @@ pub enum Event {
         job: JobId,
         /// Of attempts up to this.
         attempt: Attempt,
+    },
+    /// Answers [`Action::Recover`].
+    Recovered {
+        /// Whose.
+        job: JobId,
+        /// The attempt that begins.
+        attempt: Attempt,
+        /// What it goes on from, committed.
+        result: Result<Recovered, Failure>,
+    },
+    /// Answers [`Action::WriteSnapshot`].
+    SnapshotWritten {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Where it is and its size, or why it isn't.
+        result: Result<Written, Failure>,
     },
     /// Answers [`Action::Discover`].
     Discovered {
@@ -148,21 +190,55 @@ pub enum Action {
     },
     /// Forget an ended job.
     Delete(JobId, Version),
-    /// Make a job's results visible, then remove what earlier attempts left.
+    /// Make output visible. At the job's end no writer of it can be at work any more, and what earlier attempts left is removed.
+    /// Answered by [`Event::Committed`].
     Commit {
         /// Whose.
         job: JobId,
         /// Of which attempt.
         attempt: Attempt,
-        /// What.
+        /// Of a checkpoint, while the job runs: what sinks commit in their tasks is left to them. `None`: all, at the job's end.
+        checkpoint: Option<CheckpointId>,
+        /// What, at least.
         sinks: Vec<SinkCommit>,
     },
-    /// Remove what attempts up to this one left.
+    /// The job ends without having finished: make visible what its last checkpoint holds, so that no earlier writer can commit any
+    /// more, then remove what attempts left. Answered by [`Event::Aborted`].
     Abort {
         /// Whose.
         job: JobId,
         /// The last of them.
         attempt: Attempt,
+        /// Its checkpoints.
+        recovery: Box<Recovery>,
+    },
+    /// Find out what an attempt goes on from; make visible what that holds, so that no earlier writer can commit any more; remove
+    /// what earlier attempts left besides. Answered by [`Event::Recovered`].
+    Recover {
+        /// Whose.
+        job: JobId,
+        /// The attempt that begins.
+        attempt: Attempt,
+        /// The job's checkpoints.
+        recovery: Box<Recovery>,
+    },
+    /// Write a snapshot's `_metadata`, once, last. Answered by [`Event::SnapshotWritten`].
+    WriteSnapshot {
+        /// Whose.
+        job: JobId,
+        /// Under which leader.
+        epoch: LeaderEpoch,
+        /// What.
+        write: Box<SnapshotWrite>,
+    },
+    /// Delete snapshots that are over, with the files that no other one of the job reaches. Not answered.
+    Discard {
+        /// Whose.
+        job: JobId,
+        /// The attempt that runs.
+        attempt: Attempt,
+        /// Which.
+        discard: Box<Discard>,
     },
     /// Ask a source for the splits that have come since these were found; answered by [`Event::Discovered`].
     Discover {

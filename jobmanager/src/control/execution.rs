@@ -4,11 +4,12 @@
 //! remembers; it decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use weir_api::graph::JobGraph;
 use weir_api::id::{Attempt, SubtaskIndex, TaskManagerId, VertexIndex};
-use weir_proto::v1::Committable;
 
+use super::checkpoint::part::{Part, Parts};
 use super::measure::Measure;
 use super::schedule::Slot;
 use super::slots::Stuck;
@@ -19,7 +20,8 @@ use super::task::TaskState;
 pub struct Task {
     state: TaskState,
     entered: [Option<i64>; TaskState::ALL.len()],
-    committables: Vec<Committable>,
+    /// What it left when it finished.
+    part: Option<Arc<Part>>,
     /// What it reported of itself.
     pub measure: Measure,
 }
@@ -28,7 +30,7 @@ impl Task {
     fn new(unix_millis: i64) -> Self {
         let mut entered = [None; TaskState::ALL.len()];
         entered[TaskState::Created.index()] = Some(unix_millis);
-        Self { state: TaskState::Created, entered, committables: Vec::new(), measure: Measure::default() }
+        Self { state: TaskState::Created, entered, part: None, measure: Measure::default() }
     }
 
     /// Where it is.
@@ -153,18 +155,18 @@ impl ExecutionGraph {
         self.task_mut(vertex, subtask).is_some_and(|task| task.advance(state, unix_millis))
     }
 
-    /// A task has finished, with what is to be committed for it. False if it had ended before.
+    /// A task has finished, with what it leaves. False if it had ended before.
     pub fn finished(
         &mut self,
         vertex: VertexIndex,
         subtask: SubtaskIndex,
-        committables: Vec<Committable>,
+        part: Arc<Part>,
         unix_millis: i64,
     ) -> bool {
         let Some(task) = self.task_mut(vertex, subtask) else { return false };
         let advanced = task.advance(TaskState::Finished, unix_millis);
         if advanced {
-            task.committables = committables;
+            task.part = Some(part);
         }
         advanced
     }
@@ -222,16 +224,36 @@ impl ExecutionGraph {
         self.placement.iter().map(|slot| slot.manager.clone()).collect()
     }
 
-    /// Takes out what the sinks prepared: by vertex and operator.
-    pub fn take_committables(&mut self) -> BTreeMap<(VertexIndex, u32), Vec<Vec<u8>>> {
-        let mut sinks: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (vertex, tasks) in self.tasks.iter_mut().enumerate() {
-            for committable in tasks.iter_mut().flat_map(|task| std::mem::take(&mut task.committables)) {
-                let sink = (VertexIndex(vertex as u32), committable.operator);
-                sinks.entry(sink).or_default().push(committable.payload);
+    /// What the tasks left that have finished.
+    #[must_use]
+    pub fn finished_parts(&self) -> Parts {
+        let mut parts = Parts::new();
+        for (vertex, tasks) in self.tasks.iter().enumerate() {
+            for (subtask, task) in tasks.iter().enumerate() {
+                if let Some(part) = &task.part {
+                    let id = (VertexIndex(vertex as u32), SubtaskIndex(subtask as u32));
+                    parts.insert(id, Arc::clone(part));
+                }
             }
         }
-        sinks
+        parts
+    }
+
+    /// Whether every task runs, or has finished already.
+    #[must_use]
+    pub fn all_run(&self) -> bool {
+        let runs = |task: &Task| matches!(task.state, TaskState::Running | TaskState::Finished);
+        self.tasks.iter().flatten().all(runs)
+    }
+
+    /// Every task there is.
+    #[must_use]
+    pub fn all_tasks(&self) -> Vec<(VertexIndex, SubtaskIndex)> {
+        let tasks = self.tasks.iter().enumerate();
+        let of_vertex = |(vertex, tasks): (usize, &Vec<Task>)| {
+            (0..tasks.len() as u32).map(move |subtask| (VertexIndex(vertex as u32), SubtaskIndex(subtask)))
+        };
+        tasks.flat_map(of_vertex).collect()
     }
 
     /// How many tasks of a vertex are in each state.

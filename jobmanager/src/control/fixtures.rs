@@ -13,7 +13,7 @@ use weir_proto::v1::{OperatorSpec, SinkSpec, SourceSpec, Split, SplitAssignment,
 
 use super::Settings;
 use super::job::Limits;
-use super::job::record::{JobRecord, JobSpec, Stage};
+use super::job::record::{JobRecord, JobSpec, Snapshots, Stage};
 use super::schedule::Spread;
 
 /// `source -> sink`, shuffled by key, with these parallelisms; both tables are of the connector `connector`.
@@ -75,6 +75,7 @@ pub(crate) fn record(n: u8, sources: u32, sinks: u32, config: &[(&str, &str)]) -
         splits: Arc::new(splits.collect()),
         attempt: Attempt(0),
         stage: Stage::Active,
+        snapshots: Snapshots::default(),
         exceptions: Vec::new(),
     }
 }

@@ -5,18 +5,24 @@
 //! - attempts only grow, and one is recorded before any task of it is deployed;
 //! - slots are given back exactly once per attempt, after its tasks have ended (what hasn't in time drains);
 //! - splits that are found later are recorded before anybody reads them, and each is read by one subtask;
-//! - results are committed only after every task of the attempt has finished and that was recorded; from then on nothing can
-//!   restart, cancel or abort the job any more.
+//! - a checkpoint's output is committed only after the job's pointer to it was recorded, and before an attempt begins;
+//! - the job's last results are committed only after every task of the attempt has finished, or the savepoint that the job stops
+//!   behind is complete, and that was recorded; from then on nothing can restart, cancel or abort the job any more.
 //!
 //! It doesn't know sessions, slots of other jobs, or how anything is stored: it returns [`Effect`]s. Phases: see [`phase`].
 
+pub mod checkpoints;
+mod commits;
 pub mod discovery;
 mod ending;
 pub mod exceptions;
+pub mod operations;
 pub mod phase;
 pub mod record;
+pub mod recovery;
 pub mod running;
 pub mod status;
+mod writes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,22 +30,23 @@ use std::time::Duration;
 
 use weir_api::config::{Configuration, options};
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, JobId, TaskManagerId, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, TaskManagerId, VertexIndex};
 use weir_proto::v1::SplitAssignment;
 
+use self::checkpoints::{Checkpoints, Order, SnapshotWrite};
 use self::discovery::{Discovery, Found};
 use self::exceptions::{Exception, Exceptions};
-use self::phase::{Next, Phase, Write};
+use self::phase::{Next, Phase};
 use self::record::{JobRecord, JobSpec, SinkCommit, Stage};
+use self::recovery::{Discard, Recovery};
 use self::status::{History, JobStatus};
+use self::writes::{Reason, Writes};
 use super::execution::ExecutionGraph;
 use super::now::Now;
 use super::restart;
 use super::schedule::{Shortage, Slot};
 use super::slots::Stuck;
 
-/// The wait before a failed write of metadata is tried again.
-const WRITE_RETRY: Duration = Duration::from_secs(1);
 /// How often a commit is tried before the job fails with its results uncommitted.
 const MAX_COMMIT_FAILURES: u32 = 10;
 /// The longest wait between two tries.
@@ -75,10 +82,19 @@ pub enum Effect {
     CancelTasks(Attempt, BTreeSet<TaskManagerId>),
     /// Take back its slots; those with stuck tasks drain first.
     Release(Attempt, Vec<Slot>, Stuck),
-    /// Commit the attempt's results; answered by [`Job::committed`].
-    Commit(Attempt, Vec<SinkCommit>),
-    /// Remove what attempts up to this one left; answered by [`Job::aborted`].
-    Abort(Attempt),
+    /// Commit what the attempt prepared: for a checkpoint while it runs, or (`None`) at the job's end; answered by
+    /// [`Job::committed`].
+    Commit(Attempt, Option<CheckpointId>, Vec<SinkCommit>),
+    /// Find out what the attempt goes on from, and commit that; answered by [`Job::recovered_from`].
+    Recover(Box<Recovery>),
+    /// Commit what the last checkpoint holds, then remove what attempts left; answered by [`Job::aborted`].
+    Abort(Box<Recovery>),
+    /// Write a snapshot's `_metadata`; answered by [`Job::snapshot_written`].
+    WriteSnapshot(Box<SnapshotWrite>),
+    /// Tell the tasks of the present attempt.
+    Order(Order),
+    /// Delete snapshots that are over.
+    Discard(Box<Discard>),
     /// Ask the source of this vertex for further splits; answered by [`Job::discovered`].
     Discover(VertexIndex),
     /// Send splits to a task of the present attempt.
@@ -118,6 +134,11 @@ pub struct Job {
     cancel_requested: bool,
     splits: Arc<Vec<SplitAssignment>>,
     discovery: Discovery,
+    writes: Writes,
+    checkpoints: Checkpoints,
+    /// The savepoint that it stops behind is complete but for its pointer, which may have been recorded: what is to be committed
+    /// then. It can't go on any more.
+    concluding: Option<Vec<SinkCommit>>,
 }
 
 /// The configuration that counts for a job: its own over the cluster's.
@@ -165,12 +186,12 @@ impl Job {
         };
         let mut job = Self::new(record, version, cluster, limits, status, now);
         match stage {
-            Stage::Ended { status, unix_millis } => job.remember_end(status, unix_millis),
-            Stage::Committing(sinks) => job.commit(sinks, effects),
-            Stage::Active if job.attempt > Attempt(0) => {
-                job.phase = Phase::Aborting { next: Next::Restart { not_before: now.monotonic_millis } };
-                effects.push(Effect::Abort(job.attempt));
+            Stage::Ended { status, unix_millis } => {
+                job.remember_end(status, unix_millis);
+                // The leader before may not have come to it.
+                job.discard_at_the_end(status, effects);
             }
+            Stage::Committing(sinks) => job.commit(sinks, effects),
             Stage::Active => {}
         }
         job
@@ -184,10 +205,11 @@ impl Job {
         status: JobStatus,
         now: Now,
     ) -> Self {
-        let strategy = restart::Config::from_configuration(&effective(cluster, &record.spec));
+        let configuration = effective(cluster, &record.spec);
+        let strategy = restart::Config::from_configuration(&configuration);
         let execution = ExecutionGraph::new(&record.spec.graph, record.attempt, now.unix_millis);
         let mut limits = limits;
-        limits.slot_timeout = effective(cluster, &record.spec).get(&options::SLOT_REQUEST_TIMEOUT);
+        limits.slot_timeout = configuration.get(&options::SLOT_REQUEST_TIMEOUT);
         Self {
             version,
             attempt: record.attempt,
@@ -202,6 +224,9 @@ impl Job {
             cancel_requested: false,
             splits: record.splits,
             discovery: Discovery::new(&record.spec.discovery),
+            writes: Writes::default(),
+            checkpoints: Checkpoints::new(&configuration, record.snapshots),
+            concluding: None,
             spec: record.spec,
         }
     }
@@ -285,20 +310,21 @@ impl Job {
     #[must_use]
     pub fn record(&self) -> JobRecord {
         let stage = match &self.phase {
-            Phase::Recording(sinks, _) | Phase::Committing { sinks, .. } => Stage::Committing(sinks.clone()),
-            Phase::Closing(status, _) => {
+            Phase::Recording(sinks) | Phase::Committing { sinks, .. } => Stage::Committing(sinks.clone()),
+            Phase::Closing(status) => {
                 Stage::Ended { status: *status, unix_millis: self.ended.unwrap_or_default() }
             }
             Phase::Ended => {
                 Stage::Ended { status: self.history.current(), unix_millis: self.ended.unwrap_or_default() }
             }
-            _ => Stage::Active,
+            _ => self.concluding.clone().map_or(Stage::Active, Stage::Committing),
         };
         JobRecord {
             spec: Arc::clone(&self.spec),
             splits: Arc::clone(&self.splits),
             attempt: self.attempt,
             stage,
+            snapshots: self.checkpoints.record(),
             exceptions: self.exceptions.iter().cloned().collect(),
         }
     }
@@ -323,8 +349,9 @@ impl Job {
         self.attempt = self.attempt.next();
         self.execution = ExecutionGraph::new(&self.spec.graph, self.attempt, now.unix_millis);
         self.execution.scheduled(placement, now.unix_millis);
-        self.phase = Phase::Allocating(Write::InFlight);
-        self.persist(effects);
+        self.checkpoints.reserve_ids();
+        self.phase = Phase::Allocating;
+        self.writes.want(Reason::Phase, effects);
     }
 
     /// Someone wants it cancelled.
@@ -336,21 +363,27 @@ impl Job {
             ))
         };
         match &self.phase {
-            Phase::Ended | Phase::Closing(..) if self.history.current() == JobStatus::Canceled => Ok(()),
+            Phase::Ended | Phase::Closing(_) if self.history.current() == JobStatus::Canceled => Ok(()),
             Phase::Ended => too_late(&format!("is {} already", self.history.current().as_str())),
-            Phase::Closing(JobStatus::Canceled, _) => Ok(()),
-            Phase::Closing(status, _) => too_late(&format!("is about to be {}", status.as_str())),
-            Phase::Recording(..) | Phase::Committing { .. } => {
+            Phase::Closing(JobStatus::Canceled) => Ok(()),
+            Phase::Closing(status) => too_late(&format!("is about to be {}", status.as_str())),
+            _ if self.concluding.is_some() => too_late("stops behind a savepoint that is complete"),
+            Phase::Recording(_) | Phase::Committing { .. } => {
                 too_late("has finished and is making its results visible")
             }
             Phase::Waiting { .. } | Phase::Backoff { .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
-                self.close(JobStatus::Canceled, now, effects);
+                self.conclude(JobStatus::Canceled, now, effects);
                 Ok(())
             }
-            Phase::Allocating(_) => {
+            Phase::Allocating | Phase::Recovering { retry_at: None, .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
                 self.cancel_requested = true;
+                Ok(())
+            }
+            Phase::Recovering { .. } => {
+                self.history.set(JobStatus::Cancelling, now.unix_millis);
+                self.give_up_slots(Next::End(JobStatus::Canceled), now, effects);
                 Ok(())
             }
             Phase::Running { .. } => {
@@ -358,10 +391,10 @@ impl Job {
                 self.stop(Next::End(JobStatus::Canceled), now, effects);
                 Ok(())
             }
-            Phase::Stopping { next: Next::End(_), .. } | Phase::Aborting { next: Next::End(_) } => Ok(()),
-            Phase::Stopping { .. } | Phase::Aborting { .. } => {
+            Phase::Stopping { next: Next::End(_), .. } | Phase::Aborting(_) => Ok(()),
+            Phase::Stopping { .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
-                if let Phase::Stopping { next, .. } | Phase::Aborting { next } = &mut self.phase {
+                if let Phase::Stopping { next, .. } = &mut self.phase {
                     *next = Next::End(JobStatus::Canceled);
                 }
                 Ok(())
@@ -379,8 +412,10 @@ impl Job {
     /// When [`Job::tick`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let discovery = matches!(self.phase, Phase::Running { .. }).then(|| self.discovery.deadline());
-        self.phase.deadline().into_iter().chain(discovery.flatten()).min()
+        let is_running = matches!(self.phase, Phase::Running { .. });
+        let while_running = is_running.then(|| [self.discovery.deadline(), self.checkpoints.deadline()]);
+        let always = [self.phase.deadline(), self.writes.deadline()];
+        always.into_iter().chain(while_running.into_iter().flatten()).flatten().min()
     }
 
     /// Time has passed. `random` is uniform in `0.0..1.0`.
@@ -388,7 +423,9 @@ impl Job {
         if self.phase.deadline().is_some_and(|deadline| now.reached(deadline)) {
             self.phase_is_due(now, random, effects);
         }
+        self.writes.tick(now, effects);
         self.look_for_splits(now, effects);
+        self.look_after_checkpoints(now, random, effects);
     }
 
     fn phase_is_due(&mut self, now: Now, random: f64, effects: &mut Vec<Effect>) {
@@ -419,13 +456,17 @@ impl Job {
             Phase::Committing { retry_at, sinks, .. } => {
                 *retry_at = None;
                 let sinks = sinks.clone();
-                effects.push(Effect::Commit(self.attempt, sinks));
+                effects.push(Effect::Commit(self.attempt, None, sinks));
             }
-            Phase::Allocating(write) | Phase::Recording(_, write) | Phase::Closing(_, write) => {
-                *write = Write::InFlight;
-                self.persist(effects);
+            Phase::Recovering { retry_at, .. } => {
+                *retry_at = None;
+                effects.push(Effect::Recover(Box::new(self.recovery())));
             }
-            Phase::Aborting { .. } | Phase::Ended => {}
+            Phase::Allocating
+            | Phase::Recording(_)
+            | Phase::Closing(_)
+            | Phase::Aborting(_)
+            | Phase::Ended => {}
         }
     }
 }

@@ -4,11 +4,14 @@
 
 use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId};
 use weir_proto::v1::{
-    AddSplits, CancelTasks, DeployTasks, JobManagerHeartbeat, JobManagerMessage, Registered, SlotPlacement,
-    SubtaskId, job_manager_message::Body,
+    AbortCheckpoint, AddSplits, CancelTasks, CheckpointComplete, DeployTasks, JobManagerHeartbeat,
+    JobManagerMessage, Registered, Restore, SlotPlacement, SubtaskId, TriggerCheckpoint,
+    job_manager_message::Body, trigger_checkpoint::Purpose,
 };
 
+use super::checkpoint::{Kind, Savepoint, Stop};
 use super::job::Job;
+use super::job::checkpoints::Order;
 use super::job::discovery::Found;
 use super::managers::Managers;
 
@@ -51,6 +54,37 @@ pub fn add_splits(job: &Job, found: Found) -> Body {
     Body::AddSplits(AddSplits { task: Some(task), first: found.first, splits: found.splits })
 }
 
+/// A word on a checkpoint to the tasks of the job's present attempt.
+#[must_use]
+pub fn order(job: &Job, order: &Order) -> Body {
+    let (job_id, attempt) = (job.id().as_bytes().to_vec(), job.attempt().0);
+    match order {
+        Order::Trigger { checkpoint, unix_millis, kind, location } => {
+            let purpose = match kind {
+                Kind::Periodic | Kind::Requested { .. } => Purpose::Checkpoint,
+                Kind::Savepoint(Savepoint { stop: None, .. }) => Purpose::Savepoint,
+                Kind::Savepoint(Savepoint { stop: Some(Stop::Suspend), .. }) => Purpose::Suspend,
+                Kind::Savepoint(Savepoint { stop: Some(Stop::Drain), .. }) => Purpose::Drain,
+            };
+            Body::TriggerCheckpoint(TriggerCheckpoint {
+                job_id,
+                attempt,
+                checkpoint_id: checkpoint.0,
+                timestamp_millis: *unix_millis,
+                purpose: purpose.into(),
+                location: location.clone(),
+                full: job.wants_full_checkpoint(kind),
+            })
+        }
+        Order::Complete(checkpoint) => {
+            Body::CheckpointComplete(CheckpointComplete { job_id, attempt, checkpoint_id: checkpoint.0 })
+        }
+        Order::Abort(checkpoint) => {
+            Body::AbortCheckpoint(AbortCheckpoint { job_id, attempt, checkpoint_id: checkpoint.0 })
+        }
+    }
+}
+
 /// The job's present attempt, as one TaskManager gets it.
 #[must_use]
 pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body {
@@ -71,8 +105,12 @@ pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body 
                 slot: slot.index.0,
             })
             .collect(),
-        splits: job.splits().iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
-        restore: None,
-        checkpoint_location: String::new(),
+        splits: job.deployed_splits().iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
+        restore: job.restored().map(|restored| Restore {
+            path: restored.snapshot.path.clone(),
+            checkpoint_id: restored.snapshot.checkpoint.0,
+            owned: !restored.snapshot.is_savepoint,
+        }),
+        checkpoint_location: job.snapshot_places().checkpoints.clone(),
     })
 }

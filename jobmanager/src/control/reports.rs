@@ -25,11 +25,26 @@ impl Core {
         let Some(manager) = self.managers.beat(session, now) else { return };
         match said {
             Said::Heartbeat => {}
-            Said::Task { task, state, failure, committables } => {
+            Said::Task { task, state, failure, part } => {
                 let failure = failure.map(|failure| exception(failure, now));
-                let report =
-                    TaskReport { vertex: task.vertex, subtask: task.subtask, state, failure, committables };
+                let report = TaskReport { vertex: task.vertex, subtask: task.subtask, state, failure, part };
                 self.task_said(&manager, task, report, now, actions);
+            }
+            Said::Acknowledged { task, checkpoint, part } => {
+                if self.counts(&manager, &task) {
+                    let from = (task.vertex, task.subtask);
+                    self.with_job(task.job, actions, |job, effects| {
+                        job.checkpoint_acknowledged(from, checkpoint, *part, now, effects);
+                    });
+                }
+            }
+            Said::Declined { task, checkpoint, reason } => {
+                if self.counts(&manager, &task) {
+                    let from = (task.vertex, task.subtask);
+                    self.with_job(task.job, actions, |job, effects| {
+                        job.checkpoint_declined(from, checkpoint, reason, now, effects);
+                    });
+                }
             }
             Said::Metrics { tasks, process } => {
                 if let Some(process) = process {
@@ -46,6 +61,15 @@ impl Core {
         }
     }
 
+    /// Whether the TaskManager may speak for the task: it belongs to the attempt that is out, and was placed there.
+    fn counts(&self, manager: &TaskManagerId, task: &ExecutionId) -> bool {
+        self.jobs.get(&task.job).is_some_and(|job| {
+            job.attempt() == task.attempt
+                && job.phase().has_tasks()
+                && job.execution().manager_of(task.subtask) == Some(manager)
+        })
+    }
+
     fn task_said(
         &mut self,
         manager: &TaskManagerId,
@@ -55,12 +79,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         let random = self.random_of();
-        let counts = self.jobs.get(&task.job).is_some_and(|job| {
-            job.attempt() == task.attempt
-                && job.phase().has_tasks()
-                && job.execution().manager_of(task.subtask) == Some(manager)
-        });
-        if counts {
+        if self.counts(manager, &task) {
             self.with_job(task.job, actions, |job, effects| job.task_reported(report, now, random, effects));
         } else if report.state.is_terminal() {
             self.slots.drained(manager, &task);

@@ -133,7 +133,36 @@ impl Strategy {
         &self.config
     }
 
-    /// Decides about a failure now; `random` is uniform in `0.0..1.0`.
+    /// Decides about a failure now. After the loss of a process, which is no fault of the job, the wait is left out, unless the job
+    /// was restarted shortly before: where processes die again and again, waiting helps them too.
+    pub fn decide(&mut self, is_loss: bool, now_millis: u64, random: f64) -> Decision {
+        let is_quiet = self
+            .last_restart
+            .is_none_or(|last| now_millis >= last.saturating_add(millis(self.quiet_after())));
+        match self.on_failure(now_millis, random) {
+            Decision::Restart { .. } if is_loss && is_quiet => {
+                self.last_restart = Some(now_millis);
+                Decision::Restart { after: Duration::ZERO }
+            }
+            Decision::Restart { after } => {
+                self.last_restart = Some(now_millis.saturating_add(millis(after)));
+                Decision::Restart { after }
+            }
+            give_up => give_up,
+        }
+    }
+
+    /// After this long without a restart the next one is like the first.
+    fn quiet_after(&self) -> Duration {
+        match self.config {
+            Config::None => Duration::ZERO,
+            Config::FixedDelay { delay, .. } => delay.saturating_mul(10),
+            Config::FailureRate { interval, .. } => interval,
+            Config::ExponentialDelay { reset_after, .. } => reset_after,
+        }
+    }
+
+    /// Decides about a failure of the job's own now; `random` is uniform in `0.0..1.0`.
     pub fn on_failure(&mut self, now_millis: u64, random: f64) -> Decision {
         match self.config {
             Config::None => Decision::GiveUp("the restart strategy is none".to_owned()),
@@ -249,6 +278,19 @@ mod tests {
         assert_eq!(fixed, Config::FixedDelay { attempts: 3, delay: seconds(1) });
         let rate = configured(&[("restart-strategy.type", "failureRate")]);
         assert_eq!(rate, Config::FailureRate { max_failures: 1, interval: seconds(60), delay: seconds(1) });
+    }
+
+    #[test]
+    fn a_lost_process_costs_no_wait_unless_it_follows_another_restart() {
+        let mut strategy = Strategy::new(exponential(None, 0.0));
+        assert_eq!(strategy.decide(true, 0, 0.5), Decision::Restart { after: Duration::ZERO });
+        assert_eq!(strategy.decide(true, 10_000, 0.5), Decision::Restart { after: seconds(2) });
+        assert_eq!(strategy.decide(true, 112_000, 0.5), Decision::Restart { after: Duration::ZERO });
+        assert_eq!(strategy.clone().decide(false, 300_000, 0.5), Decision::Restart { after: seconds(1) });
+        let mut fixed = Strategy::new(Config::FixedDelay { attempts: 2, delay: seconds(3) });
+        assert_eq!(fixed.decide(false, 0, 0.5), Decision::Restart { after: seconds(3) });
+        assert_eq!(fixed.decide(true, 40_000, 0.5), Decision::Restart { after: Duration::ZERO });
+        assert!(matches!(fixed.decide(true, 90_000, 0.5), Decision::GiveUp(_)), "it counts all the same");
     }
 
     #[test]

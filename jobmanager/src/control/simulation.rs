@@ -16,7 +16,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use weir_api::error::Code;
-use weir_api::id::{Attempt, JobId, LeaderEpoch, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, LeaderEpoch, VertexIndex};
 use weir_proto::v1::job_manager_message::Body;
 use weir_proto::v1::{JobManagerMessage, Split};
 
@@ -26,6 +26,7 @@ use super::Core;
 use super::event::{Action, Event, SessionId};
 use super::fixtures;
 use super::job::record::{JobRecord, SinkCommit, Stage};
+use super::job::recovery::Recovered;
 use super::job::{Failure, Version};
 use super::now::Now;
 
@@ -54,6 +55,7 @@ enum Happening {
         generation: u64,
         job: JobId,
         attempt: Attempt,
+        checkpoint: Option<CheckpointId>,
         sinks: Vec<SinkCommit>,
     },
     /// A source is asked for what it has beyond these splits.
@@ -205,8 +207,8 @@ impl World {
             Happening::Write { generation, epoch, record, expected } => {
                 self.write(generation, epoch, *record, expected);
             }
-            Happening::Commit { generation, job, attempt, sinks } => {
-                self.commit(generation, job, attempt, sinks)
+            Happening::Commit { generation, job, attempt, checkpoint, sinks } => {
+                self.commit(generation, job, attempt, checkpoint, sinks)
             }
             Happening::Discover { generation, job, vertex, known } => {
                 self.discover(generation, job, vertex, known);
@@ -292,11 +294,24 @@ impl World {
                     self.after(wait, Happening::Write { generation, epoch, record, expected });
                 }
                 Action::Delete(..) => panic!("no job is forgotten here"),
-                Action::Commit { job, attempt, sinks } => {
+                Action::Commit { job, attempt, checkpoint, sinks } => {
                     let wait = self.random.random_range(0..500);
-                    self.after(wait, Happening::Commit { generation, job, attempt, sinks });
+                    self.after(wait, Happening::Commit { generation, job, attempt, checkpoint, sinks });
                 }
-                Action::Abort { job, attempt } => {
+                Action::Recover { job, attempt, recovery } => {
+                    assert_eq!(recovery.fence.next(), attempt);
+                    self.oracle.aborted(job, recovery.fence);
+                    let failing = self.faulty() && self.chance(20);
+                    let io = Failure { code: Code::Io, message: "storage".to_owned() };
+                    let result = if failing { Err(io) } else { Ok(Recovered::default()) };
+                    let wait = self.random.random_range(0..500);
+                    self.after(
+                        wait,
+                        Happening::ToCore(generation, Event::Recovered { job, attempt, result }),
+                    );
+                }
+                Action::WriteSnapshot { .. } | Action::Discard { .. } => {}
+                Action::Abort { job, attempt, .. } => {
                     self.oracle.aborted(job, attempt);
                     let wait = self.random.random_range(0..500);
                     self.after(wait, Happening::ToCore(generation, Event::Aborted { job, attempt }));
@@ -336,7 +351,14 @@ impl World {
         self.after(wait, Happening::ToCore(generation, Event::Persisted { job, result }));
     }
 
-    fn commit(&mut self, generation: u64, job: JobId, attempt: Attempt, sinks: Vec<SinkCommit>) {
+    fn commit(
+        &mut self,
+        generation: u64,
+        job: JobId,
+        attempt: Attempt,
+        checkpoint: Option<CheckpointId>,
+        sinks: Vec<SinkCommit>,
+    ) {
         // A process that died meanwhile commits no more.
         if generation != self.generation {
             return;
@@ -349,7 +371,7 @@ impl World {
         }
         let result =
             if failing { Err(Failure { code: Code::Io, message: "storage".to_owned() }) } else { Ok(()) };
-        self.after(10, Happening::ToCore(generation, Event::Committed { job, attempt, result }));
+        self.after(10, Happening::ToCore(generation, Event::Committed { job, attempt, checkpoint, result }));
     }
 
     fn discover(&mut self, generation: u64, job: JobId, vertex: VertexIndex, known: Vec<String>) {

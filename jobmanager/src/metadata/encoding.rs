@@ -10,11 +10,14 @@ use std::time::Duration;
 use prost::Message;
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::JobGraph;
-use weir_api::id::{Attempt, JobId, TaskManagerId, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_api::sink::{Blob, Prepared};
 use weir_proto::v1 as proto;
 
+use crate::control::checkpoint::Retained;
+use crate::control::checkpoint::part::committable;
 use crate::control::job::exceptions::Exception;
-use crate::control::job::record::{JobRecord, JobSpec, SinkCommit, Stage};
+use crate::control::job::record::{JobRecord, JobSpec, SinkCommit, Snapshots, Stage};
 use crate::control::job::status::JobStatus;
 
 const FORMAT: u32 = 1;
@@ -48,6 +51,25 @@ struct Record {
     /// Vertices with the milliseconds after which their sources look for further splits.
     #[prost(btree_map = "uint32, uint64", tag = "15")]
     discovery: std::collections::BTreeMap<u32, u64>,
+    /// Oldest first.
+    #[prost(message, repeated, tag = "16")]
+    retained: Vec<RetainedSnapshot>,
+    #[prost(uint64, tag = "17")]
+    reserved_checkpoint_id: u64,
+    /// Sinks by uid.
+    #[prost(btree_map = "string, uint32", tag = "18")]
+    writers: std::collections::BTreeMap<String, u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RetainedSnapshot {
+    #[prost(uint64, tag = "1")]
+    checkpoint_id: u64,
+    #[prost(string, tag = "2")]
+    path: String,
+    /// It is the user's, and never deleted.
+    #[prost(bool, tag = "3")]
+    is_savepoint: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -75,8 +97,21 @@ struct SinkResults {
     vertex: u32,
     #[prost(uint32, tag = "2")]
     operator: u32,
+    /// As versions without checkpoints wrote them.
     #[prost(bytes = "vec", repeated, tag = "3")]
     committables: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "4")]
+    prepared: Vec<PreparedOutput>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PreparedOutput {
+    #[prost(uint64, tag = "1")]
+    checkpoint_id: u64,
+    #[prost(uint32, tag = "2")]
+    subtask: u32,
+    #[prost(message, optional, tag = "3")]
+    committable: Option<proto::Prepared>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,7 +152,8 @@ pub fn encode(record: &JobRecord) -> Vec<u8> {
                 .map(|sink| SinkResults {
                     vertex: sink.vertex.0,
                     operator: sink.operator,
-                    committables: sink.committables.clone(),
+                    committables: Vec::new(),
+                    prepared: sink.prepared.iter().map(prepared).collect(),
                 })
                 .collect(),
         }),
@@ -143,6 +179,11 @@ pub fn encode(record: &JobRecord) -> Vec<u8> {
             .iter()
             .map(|(vertex, interval)| (*vertex, interval.as_millis().try_into().unwrap_or(u64::MAX)))
             .collect(),
+        retained: record.snapshots.retained.iter().map(retained).collect(),
+        reserved_checkpoint_id: record.snapshots.reserved.0,
+        writers: (record.snapshots.writers.iter())
+            .map(|(uid, count)| (uid.as_str().to_owned(), *count))
+            .collect(),
     }
     .encode_to_vec()
 }
@@ -164,12 +205,7 @@ fn read(job: JobId, bytes: &[u8]) -> Result<JobRecord> {
     let stage = match record.progress.ok_or_else(|| malformed("it doesn't say how far the job is"))? {
         Progress::Active(_) => Stage::Active,
         Progress::Committing(committing) => {
-            let sinks = committing.sinks.into_iter().map(|sink| SinkCommit {
-                vertex: VertexIndex(sink.vertex),
-                operator: sink.operator,
-                committables: sink.committables,
-            });
-            Stage::Committing(sinks.collect())
+            Stage::Committing(committing.sinks.into_iter().map(sink_commit).collect::<Result<_>>()?)
         }
         Progress::Ended(ended) => {
             let status = JobStatus::from_name(&ended.status).filter(|status| status.is_terminal());
@@ -192,12 +228,71 @@ fn read(job: JobId, bytes: &[u8]) -> Result<JobRecord> {
         bounded: record.bounded,
         submitted_unix_millis: record.submitted_unix_millis,
     };
+    let snapshots = Snapshots {
+        retained: record.retained.into_iter().map(retained_from).collect(),
+        reserved: CheckpointId(record.reserved_checkpoint_id),
+        writers: (record.writers.into_iter())
+            .map(|(uid, count)| Ok((OperatorUid::new(uid)?, count)))
+            .collect::<Result<_>>()?,
+    };
     Ok(JobRecord {
         spec: Arc::new(spec),
         splits: Arc::new(record.splits),
         attempt: Attempt(record.attempt),
         stage,
+        snapshots,
         exceptions: record.exceptions.into_iter().map(exception).collect(),
+    })
+}
+
+fn retained(retained: &Retained) -> RetainedSnapshot {
+    RetainedSnapshot {
+        checkpoint_id: retained.checkpoint.0,
+        path: retained.path.clone(),
+        is_savepoint: retained.is_savepoint,
+    }
+}
+
+fn retained_from(retained: RetainedSnapshot) -> Retained {
+    Retained {
+        checkpoint: CheckpointId(retained.checkpoint_id),
+        path: retained.path,
+        is_savepoint: retained.is_savepoint,
+    }
+}
+
+fn prepared(prepared: &Prepared) -> PreparedOutput {
+    let blob = |blob: &Blob| proto::Blob {
+        name: blob.name.clone(),
+        bytes: blob.bytes,
+        hash: blob.hash.to_be_bytes().to_vec(),
+    };
+    PreparedOutput {
+        checkpoint_id: prepared.checkpoint.0,
+        subtask: prepared.subtask.0,
+        committable: Some(proto::Prepared {
+            payload: prepared.committable.payload.to_vec(),
+            blobs: prepared.committable.blobs.iter().map(blob).collect(),
+        }),
+    }
+}
+
+fn sink_commit(sink: SinkResults) -> Result<SinkCommit> {
+    let old = sink.committables.into_iter().map(|payload| {
+        let committable = payload.into();
+        Ok(Prepared { checkpoint: CheckpointId(0), subtask: SubtaskIndex(0), committable })
+    });
+    let new = sink.prepared.into_iter().map(|one| {
+        Ok(Prepared {
+            checkpoint: CheckpointId(one.checkpoint_id),
+            subtask: SubtaskIndex(one.subtask),
+            committable: committable(one.committable.unwrap_or_default())?,
+        })
+    });
+    Ok(SinkCommit {
+        vertex: VertexIndex(sink.vertex),
+        operator: sink.operator,
+        prepared: old.chain(new).collect::<Result<_>>()?,
     })
 }
 

@@ -2,17 +2,26 @@
 //!
 //! Invariant: what passes here is of a bounded size and has valid ids; whether it still counts is the core's decision.
 
+use std::sync::Arc;
+
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_api::id::{
+    Attempt, CheckpointId, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex,
+};
 use weir_proto::v1::{
-    MetricsReport, Register, SubtaskId, TaskManagerMessage, TaskStateChanged, task_manager_message::Body,
+    CheckpointAcknowledged, CheckpointDeclined, MetricsReport, OperatorPart, PendingCommittables, Register,
+    SubtaskId, SubtaskSnapshot, TaskManagerMessage, TaskSnapshot, TaskStateChanged,
+    task_manager_message::Body,
 };
 
+use crate::control::checkpoint::part::Part;
 use crate::control::event::{ManagerInfo, Said};
 use crate::control::task::TaskState;
 
 /// The longest host name, address or version.
 const MAX_NAME_BYTES: usize = 1_024;
+/// The longest reason of a declined checkpoint that is kept.
+const MAX_REASON_BYTES: usize = 4_096;
 
 /// The first message of a session.
 pub(super) fn registration(message: TaskManagerMessage) -> Result<(LeaderEpoch, ManagerInfo)> {
@@ -32,9 +41,8 @@ pub(super) fn said(message: TaskManagerMessage) -> Result<(LeaderEpoch, Said)> {
         Some(Body::Heartbeat(_)) => Said::Heartbeat,
         Some(Body::TaskState(changed)) => task_state(changed)?,
         Some(Body::Metrics(report)) => metrics(report)?,
-        Some(Body::CheckpointAcknowledged(_) | Body::CheckpointDeclined(_)) => {
-            return Err(malformed("a word on a checkpoint, where none was triggered"));
-        }
+        Some(Body::CheckpointAcknowledged(acknowledged)) => checkpoint(acknowledged)?,
+        Some(Body::CheckpointDeclined(declined)) => self::declined(declined)?,
     };
     Ok((epoch, said))
 }
@@ -60,12 +68,49 @@ fn info(register: Register) -> Result<ManagerInfo> {
 fn task_state(changed: TaskStateChanged) -> Result<Said> {
     let state = TaskState::from_message(changed.state)
         .ok_or_else(|| malformed(&format!("the task state {}", changed.state)))?;
-    Ok(Said::Task {
-        task: execution(changed.task)?,
-        state,
-        failure: changed.failure,
-        committables: changed.committables,
-    })
+    let task = execution(changed.task)?;
+    let part = if state == TaskState::Finished {
+        let snapshot = changed.snapshot.unwrap_or_else(|| unsnapshotted(task.subtask, changed.committables));
+        Some(Arc::new(Part { finished: true, ..Part::read(task.subtask, snapshot)? }))
+    } else {
+        None
+    };
+    Ok(Said::Task { task, state, failure: changed.failure, part })
+}
+
+/// What a task leaves that has nothing but output.
+fn unsnapshotted(subtask: SubtaskIndex, committables: Vec<weir_proto::v1::Committable>) -> TaskSnapshot {
+    let operators = committables.into_iter().map(|committable| {
+        let prepared = weir_proto::v1::Prepared { payload: committable.payload, blobs: Vec::new() };
+        let pending = PendingCommittables { entries: vec![prepared], ..Default::default() };
+        let snapshot =
+            SubtaskSnapshot { index: subtask.0, committables: vec![pending], ..Default::default() };
+        OperatorPart { operator: committable.operator, schemas: Vec::new(), subtask: Some(snapshot) }
+    });
+    TaskSnapshot { operators: operators.collect() }
+}
+
+fn checkpoint(acknowledged: CheckpointAcknowledged) -> Result<Said> {
+    let task = execution(acknowledged.task)?;
+    let snapshot = acknowledged.snapshot.ok_or_else(|| malformed("an acknowledgement without a snapshot"))?;
+    let part = Part {
+        alignment_millis: acknowledged.alignment_millis,
+        freeze_micros: acknowledged.freeze_micros,
+        upload_millis: acknowledged.upload_millis,
+        ..Part::read(task.subtask, snapshot)?
+    };
+    let checkpoint = CheckpointId(acknowledged.checkpoint_id);
+    Ok(Said::Acknowledged { task, checkpoint, part: Box::new(part) })
+}
+
+fn declined(declined: CheckpointDeclined) -> Result<Said> {
+    let mut reason = declined.reason;
+    if reason.len() > MAX_REASON_BYTES {
+        let end = (0..=MAX_REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end));
+        reason.truncate(end.unwrap_or(0));
+    }
+    let checkpoint = CheckpointId(declined.checkpoint_id);
+    Ok(Said::Declined { task: execution(declined.task)?, checkpoint, reason })
 }
 
 fn metrics(report: MetricsReport) -> Result<Said> {

@@ -31,6 +31,8 @@ pub(super) struct Later {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Told {
     Commit(Vec<Vec<u8>>),
+    /// Nobody up to this attempt may commit any more; there is nothing to commit.
+    Fence(Attempt),
     Abort(Attempt),
 }
 
@@ -42,7 +44,7 @@ impl Log {
     pub(super) fn commits(&self) -> Vec<Vec<Vec<u8>>> {
         let commits = self.told().into_iter().filter_map(|told| match told {
             Told::Commit(committables) => Some(committables),
-            Told::Abort(_) => None,
+            Told::Abort(_) | Told::Fence(..) => None,
         });
         commits.collect()
     }
@@ -153,17 +155,18 @@ struct TestCommitter {
 
 #[async_trait]
 impl Committer for TestCommitter {
-    async fn commit(&self, _scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
+    async fn commit(&self, scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
         let failure = self.log.failures.lock().unwrap().pop();
         if let Some(code) = failure {
             assert_ne!(code, Code::TaskPanicked, "a committer with a bug");
             return Err(Error::new(code, "the storage is away"));
         }
-        self.log
-            .entries
-            .lock()
-            .unwrap()
-            .push(Told::Commit(prepared.iter().map(|one| one.committable.payload.to_vec()).collect()));
+        let payloads = prepared.iter().map(|one| one.committable.payload.to_vec()).collect();
+        let told = match scope.fence {
+            Some(fence) if prepared.is_empty() => Told::Fence(fence),
+            _ => Told::Commit(payloads),
+        };
+        self.log.entries.lock().unwrap().push(told);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::fake::{Fake, registration};
 
 /// A cluster with a well-behaved TaskManager that runs a job.
 async fn peaceful() -> (Cluster, Fake, String) {
-    let cluster = Cluster::start(&[]).await;
+    let cluster = Cluster::start(&[("heartbeat.timeout", "50 s")]).await;
     let mut good = Fake::join(cluster.handle.rpc_address(), 1).await;
     let job = cluster.submit("JOB 1 1").await;
     let deploy = good.deployment().await;

@@ -81,7 +81,7 @@ async fn cancelling_stops_the_tasks_first() {
     assert_eq!(overview["slots-available"], 0, "its tasks still run");
     manager.report_all(&deploy, TaskState::Canceled).await;
     cluster.until(&job, "CANCELED").await;
-    assert_eq!(cluster.log.told(), [Told::Abort(Attempt(1))]);
+    assert_eq!(cluster.log.told(), [Told::Fence(Attempt(1)), Told::Abort(Attempt(1))]);
     let (_, overview) = cluster.rest.get("/overview").await;
     assert_eq!((&overview["slots-available"], &overview["jobs-cancelled"]), (&json!(2), &json!(1)));
     assert_eq!(cluster.rest.patch(&format!("/jobs/{job}")).await.0, 202, "cancelling twice is no error");

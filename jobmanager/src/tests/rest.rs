@@ -322,7 +322,7 @@ async fn the_clusters_answers_have_flinks_fields() {
     assert_eq!(details["allocatedSlots"][1]["jobId"], json!(job));
     let (_, config) = cluster.rest.get("/jobmanager/config").await;
     assert!(
-        config.as_array().unwrap().contains(&json!({ "key": "heartbeat.interval", "value": "10 s" })),
+        config.as_array().unwrap().contains(&json!({ "key": "heartbeat.interval", "value": "1 s" })),
         "{config}"
     );
     let (_, metrics) = cluster.rest.get("/jobmanager/metrics?get=taskSlotsTotal,numRunningJobs").await;

@@ -143,7 +143,11 @@ async fn what_was_decided_to_be_committed_is_committed_by_the_next_leader() {
         crate::control::job::record::Stage::Committing(vec![crate::control::job::record::SinkCommit {
             vertex: weir_api::id::VertexIndex(1),
             operator: 0,
-            committables: vec![b"prepared".to_vec()],
+            prepared: vec![weir_api::sink::Prepared {
+                checkpoint: weir_api::id::CheckpointId(7),
+                subtask: weir_api::id::SubtaskIndex(0),
+                committable: b"prepared".to_vec().into(),
+            }],
         }]);
     let job = record.spec.id;
     metadata.put(epoch, job, None, crate::metadata::encoding::encode(&record)).await.unwrap();

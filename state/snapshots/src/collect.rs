@@ -11,6 +11,7 @@ use object_store::path::Path;
 use weir_api::error::Result;
 use weir_api::id::{Attempt, CheckpointId};
 
+use crate::blobs::attempt_of;
 use crate::layout::{JobFolder, Place};
 use crate::name::FileName;
 use crate::storage::{Listed, Storage, TEMPORARY};
@@ -55,6 +56,7 @@ fn removal(job: &JobFolder, path: &Path, rules: &Rules) -> Option<Removal> {
             None => (name.ends_with(TEMPORARY) && id <= rules.completed).then(delete),
         },
         Place::Shared(name) => file_in(&name).is_some_and(|file| rules.over(&file)).then(delete),
+        Place::TaskOwned(name) => attempt_of(&name).is_some_and(|of| of < rules.attempt).then(delete),
         Place::Upload(name) => {
             let over = file_in(&name).is_some_and(|file| rules.over(&file));
             let temporary = name.ends_with(TEMPORARY);

@@ -13,11 +13,29 @@
 use object_store::path::{Path, PathPart};
 use weir_api::id::{CheckpointId, JobId};
 
-use crate::manifest::{FileHandle, Scope};
+use crate::manifest::{FileHandle, Kind, Scope};
 
 /// The file that makes a folder a snapshot; written last.
 pub const METADATA: &str = "_metadata";
 const CHECKPOINT: &str = "chk-";
+const TASK_OWNED: &str = "taskowned";
+
+/// Where a checkpoint of a job lies, in words that every process of the cluster understands: `base` is one, such as `s3://b/p`.
+#[must_use]
+pub fn checkpoint_location(base: &str, job: JobId, id: CheckpointId) -> String {
+    format!("{}/{job}/{CHECKPOINT}{id}", base.trim_end_matches('/'))
+}
+
+/// The place of a new savepoint in `target`. `random` tells it from the job's other ones.
+#[must_use]
+pub fn savepoint_location(target: &str, job: JobId, random: u64) -> String {
+    format!("{}/{}", target.trim_end_matches('/'), savepoint_name(job, random))
+}
+
+fn savepoint_name(job: JobId, random: u64) -> String {
+    let job = job.to_string();
+    format!("savepoint-{}-{:012x}", job.get(..6).unwrap_or_default(), random & 0xffff_ffff_ffff)
+}
 
 /// The folder of one job's checkpoints.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,9 +54,11 @@ pub enum Place {
     Exclusive(CheckpointId, String),
     /// Something that checkpoints share.
     Shared(String),
+    /// A blob of output that is to be committed.
+    TaskOwned(String),
     /// The record of an upload.
     Upload(String),
-    /// Nothing that a coordinator looks after: tasks own it, or somebody else put it there.
+    /// Nothing that a coordinator looks after: somebody else put it there.
     Other,
 }
 
@@ -70,7 +90,13 @@ impl JobFolder {
     /// A file that its task looks after.
     #[must_use]
     pub fn task_owned(&self, name: &str) -> Path {
-        self.0.clone().join("taskowned").join(name)
+        self.task_owned_folder().join(name)
+    }
+
+    /// The folder of files that tasks look after.
+    #[must_use]
+    pub fn task_owned_folder(&self) -> Path {
+        self.0.clone().join(TASK_OWNED)
     }
 
     /// The records of uploads.
@@ -93,6 +119,7 @@ impl JobFolder {
             (_, Some(id)) if name == METADATA => Place::Metadata(id),
             (_, Some(id)) => Place::Exclusive(id, name.clone()),
             ("shared", _) => Place::Shared(name.clone()),
+            (TASK_OWNED, _) => Place::TaskOwned(name.clone()),
             ("uploads", _) => Place::Upload(name.clone()),
             _ => Place::Other,
         }
@@ -103,9 +130,7 @@ impl SnapshotFolder {
     /// A new savepoint's folder in `target`. `random` tells it from the job's other ones.
     #[must_use]
     pub fn savepoint(target: &Path, job: JobId, random: u64) -> Self {
-        let job = job.to_string();
-        let short = job.get(..6).unwrap_or_default();
-        Self(target.clone().join(format!("savepoint-{short}-{:012x}", random & 0xffff_ffff_ffff)))
+        Self(target.clone().join(savepoint_name(job, random)))
     }
 
     /// The folder that a user names: itself, or its `_metadata`.
@@ -136,6 +161,15 @@ impl SnapshotFolder {
     #[must_use]
     pub fn exclusive(&self, name: &str) -> Path {
         self.0.clone().join(name)
+    }
+
+    /// Where the blobs of its output lie: a savepoint has its own.
+    #[must_use]
+    pub fn blobs(&self, kind: Kind) -> Path {
+        match kind {
+            Kind::Checkpoint => self.job().task_owned_folder(),
+            Kind::Savepoint => self.0.clone(),
+        }
     }
 
     /// The job's folder, if this is a checkpoint of it.
@@ -178,7 +212,8 @@ mod tests {
         assert_eq!(job.place(&job.checkpoint(id).exclusive("f")), Place::Exclusive(id, "f".to_owned()));
         assert_eq!(job.place(&job.shared("f")), Place::Shared("f".to_owned()));
         assert_eq!(job.place(&job.uploads().join("f")), Place::Upload("f".to_owned()));
-        for other in [job.task_owned("f"), job.shared("f").join("g"), Path::from("elsewhere/shared/f")] {
+        assert_eq!(job.place(&job.task_owned("f")), Place::TaskOwned("f".to_owned()));
+        for other in [job.shared("f").join("g"), Path::from("elsewhere/shared/f")] {
             assert_eq!(job.place(&other), Place::Other, "{other}");
         }
         assert_eq!(job.checkpoint(id).job(), job);

@@ -5,6 +5,7 @@
 //! [`collect`]), and what is said of a snapshot ([`verify`], [`show`]). Does not own: when a snapshot is taken, what an operator
 //! keeps, or who is told that one is complete. Knows no state backend. Read next: [`table`], then [`manifest`].
 
+pub mod blobs;
 pub mod collect;
 pub mod compaction;
 pub mod copies;

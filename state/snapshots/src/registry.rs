@@ -67,7 +67,9 @@ impl Registry {
 
     /// Takes a complete snapshot up. Its files are no longer pinned. Twice is once.
     pub fn add(&mut self, folder: SnapshotFolder, manifest: &Manifest, owner: Owner) {
-        let files: BTreeSet<Path> = manifest.files().map(|file| folder.file(file)).collect();
+        let mut files: BTreeSet<Path> = manifest.files().map(|file| folder.file(file)).collect();
+        let blobs = folder.blobs(manifest.kind);
+        files.extend(manifest.blobs().map(|blob| blobs.clone().join(blob.name.as_str())));
         if owner == Owner::Other {
             self.foreign.extend(files);
             self.foreign.insert(folder.metadata());

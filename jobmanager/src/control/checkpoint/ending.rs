@@ -30,12 +30,26 @@ impl<A: Clone> Coordinator<A> {
                 pending.phase = Phase::Publishing(written);
                 self.complete(checkpoint, now, actions);
             }
-            // Older ones were aborted when a newer one completed, so the pointer only goes forward.
+            // The pointer only goes forward: older ones were aborted when a newer one completed, and one that is written behind a
+            // newer one whose pointer is on its way comes too late.
+            Ok(written) if self.is_overtaken(checkpoint) => {
+                actions.push(Action::Discard { checkpoint, path: Some(written.path) });
+                self.abort(checkpoint, "a newer checkpoint is about to complete", now, actions);
+            }
             Ok(written) => {
+                let Some(pending) = self.pending.get_mut(&checkpoint) else { return };
                 actions.push(Action::Publish { checkpoint, path: written.path.clone() });
                 pending.phase = Phase::Publishing(written);
             }
         }
+    }
+
+    fn is_overtaken(&self, checkpoint: CheckpointId) -> bool {
+        let newer = (std::ops::Bound::Excluded(checkpoint), std::ops::Bound::Unbounded);
+        let is_on_its_way = |pending: &super::Pending<A>| {
+            matches!(pending.phase, Phase::Publishing(_)) && pending.kind.is_published()
+        };
+        self.pending.range(newer).any(|(_, pending)| is_on_its_way(pending))
     }
 
     pub(super) fn on_published(

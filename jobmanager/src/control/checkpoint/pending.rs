@@ -15,8 +15,13 @@ const NAMED_TASKS: usize = 3;
 pub enum Kind {
     /// The interval has passed.
     Periodic,
-    /// A user has asked for a checkpoint; the number is the request's.
-    Requested(u128),
+    /// A user has asked for a checkpoint.
+    Requested {
+        /// The request's number.
+        request: u128,
+        /// Whether it may refer to no earlier files.
+        full: bool,
+    },
     /// A user has asked for a savepoint.
     Savepoint(Savepoint),
 }
@@ -59,6 +64,15 @@ impl Kind {
     #[must_use]
     pub const fn is_published(&self) -> bool {
         !self.is_savepoint() || self.stops_job()
+    }
+
+    /// The number of the request that waits for its end.
+    #[must_use]
+    pub const fn request(&self) -> Option<u128> {
+        match self {
+            Self::Periodic => None,
+            Self::Requested { request, .. } | Self::Savepoint(Savepoint { request, .. }) => Some(*request),
+        }
     }
 
     /// Whether somebody waits for its end.
@@ -136,10 +150,6 @@ impl<A: Clone> Pending<A> {
     /// Once its pointer is on its way nobody can call it back.
     pub(super) const fn can_abort(&self) -> bool {
         !matches!(self.phase, Phase::Publishing(_))
-    }
-
-    pub(super) const fn can_time_out(&self) -> bool {
-        self.can_abort()
     }
 
     /// What is missing, for a reason.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::pending::Stop;
 use super::*;
 
 type Test = Coordinator<u32>;
@@ -31,6 +30,7 @@ fn settings() -> Settings {
 
 fn running(coordinator: &mut Test, now: u64) {
     let tasks = vec![task(0, 0), task(1, 0)];
+    coordinator.reserve(CheckpointId(1_000));
     assert_eq!(coordinator.handle(Event::Running { attempt: Attempt(1), tasks }, at(now)), []);
 }
 
@@ -281,7 +281,7 @@ impl World {
                 self.discarded.insert(checkpoint);
             }
             Action::Answer { kind, result } => {
-                if let Kind::Requested(request) | Kind::Savepoint(Savepoint { request, .. }) = kind {
+                if let Some(request) = kind.request() {
                     assert!(self.answers.insert(request), "answered twice");
                     if result.is_ok() {
                         self.last_end = Some(self.now);
@@ -337,7 +337,7 @@ impl World {
                 let kind = if savepoint || stop {
                     super::tests::savepoint(self.requests, stop.then_some(Stop::Drain))
                 } else {
-                    Kind::Requested(self.requests)
+                    Kind::Requested { request: self.requests, full: false }
                 };
                 self.tell(Event::Requested(kind));
             }
@@ -378,6 +378,7 @@ proptest! {
             failed: false,
         };
         let tasks = world.tasks.clone();
+        world.coordinator.reserve(CheckpointId(10_000));
         world.tell(Event::Running { attempt: Attempt(1), tasks });
         for step in steps {
             world.step(step);

@@ -5,20 +5,19 @@
 //! ```
 //!
 //! Invariants: a source is asked by one question at a time, and never while splits are being recorded, so it is always told
-//! all that it has named; one write of the job's record is outstanding at a time, and a phase that wants one waits for that of
-//! splits; a task is sent splits only after they are recorded, and one that is deployed later has them with its deployment.
+//! all that it has named; a task is sent splits only after they are recorded, and one that is deployed later has them with its deployment.
 //! What is found while the job isn't running is dropped: it is found again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_api::error::Code;
 use weir_api::id::{SubtaskIndex, VertexIndex};
 use weir_proto::v1::{Split, SplitAssignment};
 
-use super::phase::{Phase, Write};
-use super::{Effect, Failure, Job, Version, WRITE_RETRY};
+use super::phase::Phase;
+use super::writes::Reason;
+use super::{Effect, Failure, Job};
 use crate::control::now::Now;
 use crate::control::splits;
 
@@ -43,10 +42,6 @@ pub(super) struct Discovery {
     answers: Vec<(VertexIndex, Vec<Split>)>,
     /// Assigned, in the job's splits, but not recorded.
     unrecorded: Vec<Found>,
-    /// The write that records them.
-    write: Option<Write>,
-    /// A phase wants a write too.
-    phase_waits: bool,
     failures: u64,
 }
 
@@ -72,14 +67,7 @@ impl Discovery {
             interval: *interval,
             next: Question::At(u64::MAX),
         });
-        Self {
-            sources: sources.collect(),
-            answers: Vec::new(),
-            unrecorded: Vec::new(),
-            write: None,
-            phase_waits: false,
-            failures: 0,
-        }
+        Self { sources: sources.collect(), answers: Vec::new(), unrecorded: Vec::new(), failures: 0 }
     }
 
     /// An attempt begins to run.
@@ -91,11 +79,6 @@ impl Discovery {
         }
     }
 
-    /// Whether the outstanding write is that of splits.
-    pub(super) const fn is_writing(&self) -> bool {
-        matches!(self.write, Some(Write::InFlight))
-    }
-
     /// The job's record has been written with all its splits.
     pub(super) fn all_recorded(&mut self) {
         self.unrecorded.clear();
@@ -103,17 +86,15 @@ impl Discovery {
 
     /// When there is something to do, while the job runs.
     pub(super) fn deadline(&self) -> Option<u64> {
-        match self.write {
-            Some(Write::RetryAt(at)) => Some(at),
-            Some(Write::InFlight) => None,
-            None => {
-                let due = |source: &Source| match source.next {
-                    Question::At(at) => Some(at),
-                    Question::Asked => None,
-                };
-                self.sources.iter().filter_map(due).min()
-            }
+        // What was found is being recorded: whoever answers that goes on.
+        if !self.unrecorded.is_empty() {
+            return None;
         }
+        let due = |source: &Source| match source.next {
+            Question::At(at) => Some(at),
+            Question::Asked => None,
+        };
+        self.sources.iter().filter_map(due).min()
     }
 }
 
@@ -130,29 +111,9 @@ impl Job {
         self.discovery.failures
     }
 
-    /// Has the record written, once no other write of it is outstanding.
-    pub(super) fn persist(&mut self, effects: &mut Vec<Effect>) {
-        if self.discovery.is_writing() {
-            self.discovery.phase_waits = true;
-        } else {
-            // What this one writes includes all splits.
-            self.discovery.write = None;
-            effects.push(Effect::Persist);
-        }
-    }
-
     /// Asks the sources whose turn it is.
     pub(super) fn look_for_splits(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if !matches!(self.phase, Phase::Running { .. }) {
-            return;
-        }
-        if let Some(Write::RetryAt(at)) = self.discovery.write
-            && now.reached(at)
-        {
-            self.discovery.write = Some(Write::InFlight);
-            effects.push(Effect::Persist);
-        }
-        if self.discovery.write.is_some() {
+        if !matches!(self.phase, Phase::Running { .. }) || self.is_recording_splits() {
             return;
         }
         for source in &mut self.discovery.sources {
@@ -194,16 +155,19 @@ impl Job {
             self.discovery.answers.clear();
             return;
         }
-        if self.discovery.write.is_some() {
+        if self.is_recording_splits() {
             return;
         }
         for (vertex, found) in std::mem::take(&mut self.discovery.answers) {
             self.assign(vertex, found);
         }
         if !self.discovery.unrecorded.is_empty() {
-            self.discovery.write = Some(Write::InFlight);
-            effects.push(Effect::Persist);
+            self.writes.want(Reason::Splits, effects);
         }
+    }
+
+    fn is_recording_splits(&self) -> bool {
+        self.writes.waits(Reason::Splits)
     }
 
     fn assign(&mut self, vertex: VertexIndex, mut found: Vec<Split>) {
@@ -247,37 +211,13 @@ impl Job {
         self.discovery.unrecorded.extend(shares);
     }
 
-    /// The write of splits has been answered.
-    pub(super) fn splits_recorded(
-        &mut self,
-        result: Result<Version, Failure>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let is_running = matches!(self.phase, Phase::Running { .. });
-        let phase_waits = std::mem::take(&mut self.discovery.phase_waits);
-        self.discovery.write = None;
-        match result {
-            Ok(version) => {
-                self.version = version;
-                let recorded = std::mem::take(&mut self.discovery.unrecorded);
-                if is_running {
-                    effects.extend(recorded.into_iter().map(Effect::AddSplits));
-                    self.take_answers(effects);
-                }
-            }
-            Err(failure) if failure.code == Code::Fenced => {
-                effects.push(Effect::StepDown(failure.message));
-                return;
-            }
-            Err(_) if is_running => {
-                self.discovery.write = Some(Write::RetryAt(now.after(WRITE_RETRY)));
-            }
-            // The next attempt's record holds them.
-            Err(_) => {}
-        }
-        if phase_waits {
-            effects.push(Effect::Persist);
+    /// The record has been written with what was found.
+    pub(super) fn splits_recorded(&mut self, effects: &mut Vec<Effect>) {
+        let recorded = std::mem::take(&mut self.discovery.unrecorded);
+        // A later attempt's tasks have them with their deployment.
+        if matches!(self.phase, Phase::Running { .. }) {
+            effects.extend(recorded.into_iter().map(Effect::AddSplits));
+            self.take_answers(effects);
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use weir_api::error::{Code, Retry};
+use weir_api::id::CheckpointId;
 
 use super::exceptions::Exception;
 use super::phase::{Next, Phase};
 use super::record::SinkCommit;
 use super::status::JobStatus;
-use super::{Effect, Failure, Job, MAX_COMMIT_FAILURES, MAX_COMMIT_WAIT, Version, WRITE_RETRY, Write};
+use super::writes::Reason;
+use super::{Effect, Failure, Job, MAX_COMMIT_FAILURES, MAX_COMMIT_WAIT, Version};
 use crate::control::now::Now;
 use crate::control::task::TaskState;
 
@@ -23,58 +25,105 @@ impl Job {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        if self.discovery.is_writing() {
-            self.splits_recorded(result, now, effects);
-            return;
-        }
         match result {
             Ok(version) => {
                 self.version = version;
-                self.discovery.all_recorded();
-                self.recorded(slots_held, now, effects);
+                // In their order: a phase goes on behind the pointers that were recorded with it.
+                for reason in self.writes.succeeded() {
+                    match reason {
+                        Reason::Splits => self.splits_recorded(effects),
+                        Reason::Pointer(checkpoint) => self.pointer_recorded(checkpoint, now, effects),
+                        Reason::Ids => self.checkpoints.ids_recorded(),
+                        Reason::Phase => self.recorded(slots_held, now, effects),
+                    }
+                }
+                self.writes.go_on(effects);
             }
             Err(failure) if failure.code == Code::Fenced => effects.push(Effect::StepDown(failure.message)),
-            Err(_) => {
-                if let Phase::Allocating(write) | Phase::Recording(_, write) | Phase::Closing(_, write) =
-                    &mut self.phase
-                {
-                    *write = Write::RetryAt(now.after(WRITE_RETRY));
-                }
-            }
+            Err(_) => self.writes.failed(now),
         }
     }
 
     fn recorded(&mut self, slots_held: bool, now: Now, effects: &mut Vec<Effect>) {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Allocating(Write::InFlight) if self.cancel_requested => {
-                self.give_up_slots(Next::End(JobStatus::Canceled), effects);
+            Phase::Allocating => {
+                // The record that was written holds the pointer, the splits and the ids.
+                self.discovery.all_recorded();
+                self.checkpoints.ids_recorded();
+                self.allocated(slots_held, now, effects);
             }
-            Phase::Allocating(Write::InFlight) if !slots_held => {
-                self.give_up_slots(Next::Restart { not_before: now.monotonic_millis }, effects);
-            }
-            Phase::Allocating(Write::InFlight) => {
-                self.phase = Phase::Running { deploy_deadline: now.after(self.limits.deploy_timeout) };
-                if self.attempt.0 > 1 {
-                    self.restarts = self.restarts.saturating_add(1);
-                }
-                self.execution.advance_all(TaskState::Deploying, now.unix_millis);
-                self.history.set(JobStatus::Running, now.unix_millis);
-                self.discovery.start(now);
-                effects.push(Effect::Deploy);
-            }
-            Phase::Recording(sinks, Write::InFlight) => self.commit(sinks, effects),
-            Phase::Closing(status, Write::InFlight) => {
+            Phase::Recording(sinks) => self.commit(sinks, effects),
+            Phase::Closing(status) => {
                 self.history.set(status, self.ended.unwrap_or(now.unix_millis));
+                self.discard_at_the_end(status, effects);
+                self.checkpoints.answer_stop(status, &self.exceptions, now);
             }
             other => self.phase = other,
         }
     }
 
+    /// The attempt is recorded: nothing of an earlier one counts any more.
+    fn allocated(&mut self, slots_held: bool, now: Now, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Recovering { failures: 0, retry_at: None };
+        if self.is_not_wanted(slots_held, now, effects) {
+            return;
+        }
+        if self.attempt.0 > 1 || self.checkpoints.latest().is_some() {
+            effects.push(Effect::Recover(Box::new(self.recovery())));
+        } else {
+            self.deploy(now, effects);
+        }
+    }
+
+    /// Whether the attempt ends before anything of it was deployed.
+    pub(super) fn is_not_wanted(&mut self, slots_held: bool, now: Now, effects: &mut Vec<Effect>) -> bool {
+        if self.cancel_requested {
+            self.give_up_slots(Next::End(JobStatus::Canceled), now, effects);
+        } else if !slots_held {
+            self.give_up_slots(Next::Restart { not_before: now.monotonic_millis }, now, effects);
+        }
+        self.cancel_requested || !slots_held
+    }
+
+    /// Sends the attempt's tasks out.
+    pub(super) fn deploy(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Running { deploy_deadline: now.after(self.limits.deploy_timeout) };
+        if self.attempt.0 > 1 {
+            self.restarts = self.restarts.saturating_add(1);
+        }
+        self.execution.advance_all(TaskState::Deploying, now.unix_millis);
+        self.history.set(JobStatus::Running, now.unix_millis);
+        self.discovery.start(now);
+        effects.push(Effect::Deploy);
+    }
+
     /// The attempt's slots are gone or not wanted any more before anything was deployed.
-    fn give_up_slots(&mut self, next: Next, effects: &mut Vec<Effect>) {
+    pub(super) fn give_up_slots(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
         self.release(effects);
-        self.phase = Phase::Aborting { next };
-        effects.push(Effect::Abort(self.attempt));
+        self.go_on(next, now, effects);
+    }
+
+    /// The attempt is over.
+    pub(super) fn go_on(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
+        match next {
+            Next::Restart { not_before } if now.reached(not_before) => self.wait_for_slots(now),
+            Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
+            Next::End(status) => self.conclude(status, now, effects),
+            Next::Commit => {
+                self.phase = Phase::Recording(self.concluding.clone().unwrap_or_default());
+                self.writes.want(Reason::Phase, effects);
+            }
+        }
+    }
+
+    /// The job ends without having finished: what its last checkpoint holds is committed, all else removed.
+    pub(super) fn conclude(&mut self, status: JobStatus, now: Now, effects: &mut Vec<Effect>) {
+        if self.attempt.0 == 0 {
+            self.close(status, now, effects);
+        } else {
+            self.phase = Phase::Aborting(status);
+            effects.push(Effect::Abort(Box::new(self.recovery())));
+        }
     }
 
     pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
@@ -87,18 +136,13 @@ impl Job {
         let Phase::Stopping { next, .. } = self.phase else { return };
         self.release(effects);
         self.execution.advance_all(TaskState::Canceled, now.unix_millis);
-        self.phase = Phase::Aborting { next };
-        effects.push(Effect::Abort(self.attempt));
+        self.go_on(next, now, effects);
     }
 
-    /// Its sinks have removed what the attempt left, or couldn't: attempts write to different places, so the next one isn't
-    /// held up by that.
+    /// Its sinks have removed what its attempts left, or couldn't: that doesn't hold up its end.
     pub fn aborted(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Phase::Aborting { next } = self.phase else { return };
-        match next {
-            Next::Restart { not_before } if now.reached(not_before) => self.wait_for_slots(now),
-            Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
-            Next::End(status) => self.close(status, now, effects),
+        if let Phase::Aborting(status) = self.phase {
+            self.close(status, now, effects);
         }
     }
 
@@ -107,13 +151,23 @@ impl Job {
     }
 
     pub(super) fn commit(&mut self, sinks: Vec<SinkCommit>, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Commit(self.attempt, sinks.clone()));
+        effects.push(Effect::Commit(self.attempt, None, sinks.clone()));
         self.phase = Phase::Committing { sinks, failures: 0, retry_at: None };
     }
 
     /// Its results are visible, or couldn't be made so. Commits are idempotent, so what failed is tried again, for some time;
     /// then the job fails and its prepared output stays where it is, as part of it may be visible already.
-    pub fn committed(&mut self, result: Result<(), Failure>, now: Now, effects: &mut Vec<Effect>) {
+    pub fn committed(
+        &mut self,
+        checkpoint: Option<CheckpointId>,
+        result: Result<(), Failure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(checkpoint) = checkpoint {
+            self.checkpoint_committed(checkpoint, result, now, effects);
+            return;
+        }
         let Phase::Committing { failures, retry_at, .. } = &mut self.phase else { return };
         let Err(failure) = result else {
             self.close(JobStatus::Finished, now, effects);
@@ -142,7 +196,7 @@ impl Job {
     /// Records the job's end.
     pub(super) fn close(&mut self, status: JobStatus, now: Now, effects: &mut Vec<Effect>) {
         self.ended = Some(now.unix_millis);
-        self.phase = Phase::Closing(status, Write::InFlight);
-        self.persist(effects);
+        self.phase = Phase::Closing(status);
+        self.writes.want(Reason::Phase, effects);
     }
 }

@@ -1,12 +1,12 @@
 //! What a job is waiting for: exactly one thing at a time.
 //!
 //! ```text
-//!            ┌──────────────── Backoff ←───────────────┐ Next::Restart
-//!            ↓                                         │
-//! (start) Waiting → Allocating → Running → Stopping → Aborting → Closing → Ended
-//!                        │          │                    ↑          ↑
-//!                        └──────────┼── slots lost ──────┘          │
-//!                                   └→ Recording → Committing ──────┘
+//!            ┌───────── Backoff ←───── Next::Restart ─────────┐
+//!            ↓                                                 │
+//! (start) Waiting → Allocating → Recovering → Running → Stopping ─→ Aborting → Closing → Ended
+//!            ↑          │            │           │          │                     ↑
+//!            └──────────┴ slots lost ┘           ├──────────┘ Next::Commit        │
+//!                                                └→ Recording → Committing ───────┘
 //! ```
 //!
 //! Invariant: each phase has either a deadline or one outstanding request (a write, a commit, an abort) whose answer always
@@ -26,15 +26,8 @@ pub enum Next {
     },
     /// It ends: FAILED or CANCELED.
     End(JobStatus),
-}
-
-/// An outstanding write of the job's record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Write {
-    /// Its answer will come.
-    InFlight,
-    /// It failed; again at this moment.
-    RetryAt(u64),
+    /// The savepoint that it stops behind is committed, and it ends: FINISHED.
+    Commit,
 }
 
 /// What a job is waiting for.
@@ -48,7 +41,14 @@ pub enum Phase {
         shortage: Option<Shortage>,
     },
     /// For its next attempt to be recorded; its slots are taken.
-    Allocating(Write),
+    Allocating,
+    /// For what it goes on from: what the last checkpoint holds is committed, no writer of an earlier attempt commits any more.
+    Recovering {
+        /// How often that failed.
+        failures: u32,
+        /// When to try again, while it isn't being tried.
+        retry_at: Option<u64>,
+    },
     /// For its tasks.
     Running {
         /// Until then all must have answered that they are being set up.
@@ -61,18 +61,15 @@ pub enum Phase {
         /// Until then; whatever hasn't ended is left to drain.
         deadline: u64,
     },
-    /// For its sinks to remove what the attempt left.
-    Aborting {
-        /// And then.
-        next: Next,
-    },
+    /// For its sinks to commit what the last checkpoint holds and to remove what attempts left. Then it ends like this.
+    Aborting(JobStatus),
     /// For the restart's delay to pass.
     Backoff {
         /// Until then.
         until: u64,
     },
     /// For the decision to commit to be recorded.
-    Recording(Vec<SinkCommit>, Write),
+    Recording(Vec<SinkCommit>),
     /// For its sinks to commit.
     Committing {
         /// What they commit.
@@ -83,7 +80,7 @@ pub enum Phase {
         retry_at: Option<u64>,
     },
     /// For its end to be recorded.
-    Closing(JobStatus, Write),
+    Closing(JobStatus),
     /// For nothing.
     Ended,
 }
@@ -96,12 +93,10 @@ impl Phase {
             Self::Waiting { deadline, .. } | Self::Stopping { deadline, .. } => Some(*deadline),
             Self::Running { deploy_deadline } => Some(*deploy_deadline),
             Self::Backoff { until } => Some(*until),
-            Self::Committing { retry_at, .. } => *retry_at,
-            Self::Allocating(write) | Self::Recording(_, write) | Self::Closing(_, write) => match write {
-                Write::RetryAt(at) => Some(*at),
-                Write::InFlight => None,
-            },
-            Self::Aborting { .. } | Self::Ended => None,
+            Self::Committing { retry_at, .. } | Self::Recovering { retry_at, .. } => *retry_at,
+            Self::Allocating | Self::Recording(_) | Self::Closing(_) | Self::Aborting(_) | Self::Ended => {
+                None
+            }
         }
     }
 
@@ -117,17 +112,23 @@ impl Phase {
         let what = match self {
             Self::Waiting { shortage: Some(shortage), .. } => format!("slots: {shortage}"),
             Self::Waiting { .. } => "slots".to_owned(),
-            Self::Allocating(_) => "the metadata to record the attempt".to_owned(),
+            Self::Allocating => "the metadata to record the attempt".to_owned(),
+            Self::Recovering { failures: 0, .. } => {
+                "what its last checkpoint holds to be committed".to_owned()
+            }
+            Self::Recovering { failures, .. } => {
+                format!("what its last checkpoint holds to be committed (failed {failures} times so far)")
+            }
             Self::Running { .. } | Self::Ended => return None,
             Self::Stopping { .. } => "its tasks to stop".to_owned(),
-            Self::Aborting { .. } => "its sinks to remove uncommitted output".to_owned(),
+            Self::Aborting(_) => "its sinks to remove uncommitted output".to_owned(),
             Self::Backoff { .. } => "the restart strategy's delay".to_owned(),
-            Self::Recording(..) => "the metadata to record the results".to_owned(),
+            Self::Recording(_) => "the metadata to record the results".to_owned(),
             Self::Committing { failures: 0, .. } => "its sinks to commit".to_owned(),
             Self::Committing { failures, .. } => {
                 format!("its sinks to commit (failed {failures} times so far)")
             }
-            Self::Closing(..) => "the metadata to record its end".to_owned(),
+            Self::Closing(_) => "the metadata to record its end".to_owned(),
         };
         Some(format!("waits for {what}"))
     }

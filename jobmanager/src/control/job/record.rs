@@ -1,18 +1,21 @@
 //! What outlives the JobManager of a job: the part that never changes and the part that does.
 //!
 //! Invariant: a record is enough to go on with the job after a crash at any moment. So an attempt is recorded before anything of
-//! it is deployed, splits that were found before anybody reads them, and the decision to commit before anything is committed. How it is written down is `metadata`'s.
+//! it is deployed, splits that were found before anybody reads them, the pointer to a checkpoint and the decision to commit before
+//! anything is committed, and checkpoint ids before they are used. How it is written down is `metadata`'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_api::graph::JobGraph;
-use weir_api::id::{Attempt, JobId, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, VertexIndex};
+use weir_api::sink::Prepared;
 use weir_proto::v1::SplitAssignment;
 
 use super::exceptions::Exception;
 use super::status::JobStatus;
+use crate::control::checkpoint::Retained;
 
 /// What never changes of a job.
 #[derive(Clone, Debug)]
@@ -42,8 +45,20 @@ pub struct SinkCommit {
     pub vertex: VertexIndex,
     /// Its position in the chain.
     pub operator: u32,
-    /// What its writers prepared.
-    pub committables: Vec<Vec<u8>>,
+    /// What its writers prepared, each subtask's oldest first.
+    pub prepared: Vec<Prepared>,
+}
+
+/// What a job's checkpoints leave for a successor.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Snapshots {
+    /// What a restart may go back to, oldest first. The last one is the job's pointer: its output may be visible already, so a
+    /// restart goes back to no other unless nothing can have been committed.
+    pub retained: Vec<Retained>,
+    /// Checkpoint ids up to this one may have been used.
+    pub reserved: CheckpointId,
+    /// The most writers that a sink has ever had, where those were more than it has now.
+    pub writers: BTreeMap<OperatorUid, u32>,
 }
 
 /// How far the job is, as far as a successor must know.
@@ -51,7 +66,8 @@ pub struct SinkCommit {
 pub enum Stage {
     /// To be run.
     Active,
-    /// Every task has finished; this must be committed, and nothing else may ever be.
+    /// Every task has finished, or the savepoint that the job stops behind is complete; this must be committed, and nothing else
+    /// may ever be.
     Committing(Vec<SinkCommit>),
     /// Nothing is left to do.
     Ended {
@@ -74,6 +90,8 @@ pub struct JobRecord {
     pub attempt: Attempt,
     /// How far it is.
     pub stage: Stage,
+    /// What it goes on from.
+    pub snapshots: Snapshots,
     /// Its failures, newest first.
     pub exceptions: Vec<Exception>,
 }

@@ -1,17 +1,23 @@
 //! What a job does about the reports of its tasks and about failures.
 
+use std::sync::Arc;
+
 use weir_api::error::Code;
 use weir_api::id::{SubtaskIndex, TaskManagerId, VertexIndex};
-use weir_proto::v1::{Committable, SubtaskMetrics};
+use weir_proto::v1::SubtaskMetrics;
 
 use super::exceptions::Exception;
 use super::phase::{Next, Phase};
-use super::record::SinkCommit;
 use super::status::JobStatus;
-use super::{Effect, Job, Write};
+use super::writes::Reason;
+use super::{Effect, Job};
+use crate::control::checkpoint::part::{Part, sink_commits};
 use crate::control::now::Now;
 use crate::control::restart::Decision;
 use crate::control::task::TaskState;
+
+/// What a job can't help: its processes, or the ways between them, went away.
+const LOSSES: [Code; 2] = [Code::TaskManagerLost, Code::ConnectionLost];
 
 /// A task's report of its state, read and checked.
 #[derive(Clone, Debug)]
@@ -24,8 +30,8 @@ pub struct TaskReport {
     pub state: TaskState,
     /// With [`TaskState::Failed`].
     pub failure: Option<Exception>,
-    /// With [`TaskState::Finished`].
-    pub committables: Vec<Committable>,
+    /// With [`TaskState::Finished`]: what it leaves to every later checkpoint, uncommitted output included.
+    pub part: Option<Arc<Part>>,
 }
 
 impl Job {
@@ -34,7 +40,7 @@ impl Job {
         let (vertex, subtask) = (report.vertex, report.subtask);
         let advanced = match report.state {
             TaskState::Finished => {
-                self.execution.finished(vertex, subtask, report.committables, now.unix_millis)
+                self.execution.finished(vertex, subtask, report.part.unwrap_or_default(), now.unix_millis)
             }
             state => self.execution.advance(vertex, subtask, state, now.unix_millis),
         };
@@ -56,7 +62,7 @@ impl Job {
                 );
                 self.failed(self.locate(failure, vertex, subtask), now, random, effects);
             }
-            _ => {}
+            state => self.tell_coordinator((vertex, subtask), state, now, effects),
         }
         self.look_for_the_end(now, effects);
     }
@@ -117,9 +123,15 @@ impl Job {
     }
 
     /// Something failed while tasks of the attempt were out.
-    fn failed(&mut self, exception: Exception, now: Now, random: f64, effects: &mut Vec<Effect>) {
+    pub(super) fn failed(&mut self, exception: Exception, now: Now, random: f64, effects: &mut Vec<Effect>) {
         match &self.phase {
+            // The job may be over by its record.
+            Phase::Running { .. } if self.concluding.is_some() => {
+                self.exceptions.push(exception);
+                self.stop(Next::Commit, now, effects);
+            }
             Phase::Running { .. } => {
+                let exception = self.look_at_damage(exception);
                 let next = self.after_failure(exception, now, random);
                 self.stop(next, now, effects);
             }
@@ -132,15 +144,16 @@ impl Job {
                     *next = Next::End(JobStatus::Failed);
                 }
             }
-            Phase::Stopping { next: Next::End(JobStatus::Canceled), .. } => {}
+            Phase::Stopping { next: Next::End(JobStatus::Canceled) | Next::Commit, .. } => {}
             _ => self.exceptions.push_concurrent(exception),
         }
     }
 
     /// Records a failure that ends an attempt and decides what comes next.
-    fn after_failure(&mut self, mut exception: Exception, now: Now, random: f64) -> Next {
+    pub(super) fn after_failure(&mut self, mut exception: Exception, now: Now, random: f64) -> Next {
         let next = if exception.restartable {
-            match self.strategy.on_failure(now.monotonic_millis, random) {
+            let is_loss = LOSSES.iter().any(|code| code.as_str() == exception.code);
+            match self.strategy.decide(is_loss, now.monotonic_millis, random) {
                 Decision::Restart { after } => Next::Restart { not_before: now.after(after) },
                 Decision::GiveUp(why) => {
                     exception.message = format!("{} (not restarted: {why})", exception.message);
@@ -153,7 +166,7 @@ impl Job {
         self.exceptions.push(exception);
         let status = match next {
             Next::Restart { .. } => JobStatus::Restarting,
-            Next::End(_) => JobStatus::Failing,
+            Next::End(_) | Next::Commit => JobStatus::Failing,
         };
         self.history.set(status, now.unix_millis);
         next
@@ -168,14 +181,13 @@ impl Job {
             self.close(JobStatus::Failed, now, effects);
             return;
         }
-        match self.after_failure(exception, now, random) {
-            Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
-            Next::End(status) => self.close(status, now, effects),
-        }
+        let next = self.after_failure(exception, now, random);
+        self.go_on(next, now, effects);
     }
 
     /// Asks the tasks of the attempt to stop.
     pub(super) fn stop(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
+        self.end_checkpoints(now, effects);
         self.execution.advance_all(TaskState::Canceling, now.unix_millis);
         self.phase = Phase::Stopping { next, deadline: now.after(self.limits.cancel_timeout) };
         effects.push(Effect::CancelTasks(self.attempt, self.execution.managers()));
@@ -193,18 +205,14 @@ impl Job {
 
     /// Every task has finished: what they prepared is to be made visible.
     fn finished(&mut self, effects: &mut Vec<Effect>, now: Now) {
+        self.end_checkpoints(now, effects);
         self.release(effects);
-        let sinks: Vec<SinkCommit> = self
-            .execution
-            .take_committables()
-            .into_iter()
-            .map(|((vertex, operator), committables)| SinkCommit { vertex, operator, committables })
-            .collect();
+        let sinks = sink_commits(&self.execution.finished_parts());
         if sinks.is_empty() && self.attempt.0 <= 1 {
             self.close(JobStatus::Finished, now, effects);
         } else {
-            self.phase = Phase::Recording(sinks, Write::InFlight);
-            self.persist(effects);
+            self.phase = Phase::Recording(sinks);
+            self.writes.want(Reason::Phase, effects);
         }
     }
 }

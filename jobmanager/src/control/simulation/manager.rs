@@ -4,13 +4,18 @@
 //! deployed once and never after a later one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rand::RngExt as _;
-use weir_api::id::{Attempt, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex};
+use weir_api::id::{
+    Attempt, CheckpointId, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex,
+};
+use weir_api::sink::Prepared;
 use weir_proto::v1::job_manager_message::Body;
-use weir_proto::v1::{Committable, DeployTasks, Failure, JobManagerMessage};
+use weir_proto::v1::{DeployTasks, Failure, JobManagerMessage};
 
 use super::{Happening, World};
+use crate::control::checkpoint::part::Part;
 use crate::control::event::{Event, ManagerInfo, Said, SessionId};
 use crate::control::task::TaskState;
 
@@ -173,7 +178,7 @@ impl World {
         let (Some(session), true) = (manager.session, manager.registered) else { return };
         let (epoch, latency) = (manager.epoch, manager.latency());
         let late = if self.faulty() && self.chance(5) { self.random.random_range(0..3_000) } else { 0 };
-        let twice = self.chance(5).then(|| copy(&said)).flatten();
+        let twice = (self.chance(5) && !matches!(said, Said::Metrics { .. })).then(|| said.clone());
         self.after(latency + late, Happening::ToCore(self.generation, Event::Said { session, epoch, said }));
         if let Some(said) = twice {
             let wait = latency + self.random.random_range(0..5_000);
@@ -188,12 +193,16 @@ impl World {
             restartable: !self.chance(10),
             timestamp_millis: self.now,
         });
-        let committables = if state == TaskState::Finished && task.vertex == VertexIndex(1) {
-            vec![Committable { operator: 0, payload: task.to_string().into_bytes() }]
-        } else {
-            Vec::new()
-        };
-        self.say(position, Said::Task { task, state, failure, committables });
+        let part = (state == TaskState::Finished).then(|| {
+            let mut part = Part { finished: true, ..Part::default() };
+            if task.vertex == VertexIndex(1) {
+                let committable = task.to_string().into_bytes().into();
+                let (checkpoint, subtask) = (CheckpointId(1), task.subtask);
+                part.prepared.push((0, vec![Prepared { checkpoint, subtask, committable }]));
+            }
+            Arc::new(part)
+        });
+        self.say(position, Said::Task { task, state, failure, part });
     }
 
     pub(super) fn manager_hears(&mut self, position: usize, session: SessionId, message: JobManagerMessage) {
@@ -350,19 +359,5 @@ impl World {
             let wait = self.random.random_range(0..5_000);
             self.after(wait, Happening::Manager(position, Plan::Dial));
         }
-    }
-}
-
-/// A second copy of what can be said twice.
-fn copy(said: &Said) -> Option<Said> {
-    match said {
-        Said::Heartbeat => Some(Said::Heartbeat),
-        Said::Task { task, state, failure, committables } => Some(Said::Task {
-            task: *task,
-            state: *state,
-            failure: failure.clone(),
-            committables: committables.clone(),
-        }),
-        Said::Metrics { .. } => None,
     }
 }

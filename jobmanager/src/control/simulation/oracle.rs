@@ -168,7 +168,8 @@ impl Oracle {
         let finished = job.finished.get(&attempt).map_or(0, BTreeSet::len) as u32;
         assert_eq!(finished, job.sources + job.sinks, "committed before all tasks had finished");
         assert!(job.has_read_all(attempt), "committed without all splits");
-        let mut payloads: Vec<_> = sinks.iter().flat_map(|sink| &sink.committables).collect();
+        let prepared = sinks.iter().flat_map(|sink| &sink.prepared);
+        let mut payloads: Vec<_> = prepared.map(|one| &one.committable.payload).collect();
         let count = payloads.len();
         payloads.sort();
         payloads.dedup();

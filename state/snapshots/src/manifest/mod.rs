@@ -14,7 +14,7 @@ use bytes::Bytes;
 use weir_api::error::Result;
 use weir_api::graph::KeyGroupRange;
 use weir_api::id::{Attempt, CheckpointId, JobId, LeaderEpoch, OperatorUid, SubtaskIndex};
-use weir_api::sink::Committable;
+use weir_api::sink::{Blob, Committable};
 
 pub use weir_api::state::{OperatorState, Redistribution};
 
@@ -192,6 +192,11 @@ impl Manifest {
         wire::from_message(path, frame::unwrap(path, bytes)?)
     }
 
+    /// The manifest in a message that was put together from what tasks sent: every rule of a valid one is checked.
+    pub fn from_message(message: weir_proto::v1::SnapshotManifest) -> Result<Self> {
+        wire::from_message("the tasks' parts", message)
+    }
+
     /// Every table, with its operator and subtask.
     pub fn tables(&self) -> impl Iterator<Item = (&Operator, &Subtask, &Table)> {
         self.operators.iter().flat_map(|operator| {
@@ -205,6 +210,13 @@ impl Manifest {
     /// Every file, in the manifest's order; a file that two tables share comes twice.
     pub fn files(&self) -> impl Iterator<Item = &FileHandle> {
         self.tables().flat_map(|(_, _, table)| table.layers.iter().flat_map(|layer| &layer.files))
+    }
+
+    /// The blobs of all output that isn't committed.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        let subtasks = self.operators.iter().flat_map(|operator| &operator.subtasks);
+        let pending = subtasks.flat_map(|subtask| &subtask.committables);
+        pending.flat_map(|pending| &pending.entries).flat_map(|committable| &committable.blobs)
     }
 
     /// The sizes that its files add up to. New are the files that this checkpoint's attempt wrote for it.

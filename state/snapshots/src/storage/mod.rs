@@ -242,6 +242,16 @@ impl Storage {
         }
     }
 
+    /// Removes a folder that has become empty, where a store has folders. One that isn't empty, or isn't there, is fine.
+    pub async fn remove_folder(&self, folder: &Path) {
+        if let Writes::Disk(files) = &self.0.writes
+            && let Ok(path) = files.path_to_filesystem(folder)
+        {
+            // What can't be removed stays, empty or not.
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir(path)).await;
+        }
+    }
+
     /// Waits until one more request with so many bytes may be on its way.
     async fn room(&self, bytes: usize) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
         let most = (self.0.limits.bytes_in_flight / UNIT).clamp(1, u32::MAX as usize);

@@ -1,0 +1,100 @@
+//! One task's part of a checkpoint, as the coordinator keeps it.
+//!
+//! Invariant: what its sink prepared has been read and checked; all else stays as the task encoded it until the manifest is made. It
+//! knows nothing of the other tasks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_api::error::{Code, Error, Result};
+use weir_api::id::{CheckpointId, SubtaskIndex};
+use weir_api::sink::{Blob, Committable, Prepared};
+use weir_proto::v1::{self as proto, TaskSnapshot};
+
+use super::Task;
+use crate::control::job::record::SinkCommit;
+
+/// See the module.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Part {
+    /// What the task says of each of its operators.
+    pub snapshot: TaskSnapshot,
+    /// What its sinks prepared, by position in the chain, oldest checkpoint first.
+    pub prepared: Vec<(u32, Vec<Prepared>)>,
+    /// When it came, in Unix milliseconds.
+    pub unix_millis: i64,
+    /// From the first barrier to the last one.
+    pub alignment_millis: u64,
+    /// What freezing took of the slot's thread.
+    pub freeze_micros: u64,
+    /// From there to the last file's end.
+    pub upload_millis: u64,
+    /// It has finished: this is its part of every later checkpoint.
+    pub finished: bool,
+}
+
+/// Every task's part.
+pub type Parts = BTreeMap<Task, Arc<Part>>;
+
+impl Part {
+    /// The part of the subtask `subtask` of a vertex.
+    pub fn read(subtask: SubtaskIndex, snapshot: TaskSnapshot) -> Result<Self> {
+        let mut prepared = Vec::new();
+        for operator in &snapshot.operators {
+            let Some(own) = &operator.subtask else { continue };
+            if own.index != subtask.0 {
+                let what = format!("subtask {subtask} sent the state of subtask {}", own.index);
+                return Err(Error::new(Code::MalformedMessage, what));
+            }
+            let mut all = Vec::new();
+            for pending in &own.committables {
+                let checkpoint = CheckpointId(pending.checkpoint_id);
+                for entry in &pending.entries {
+                    let committable = committable(entry.clone())?;
+                    all.push(Prepared { checkpoint, subtask, committable });
+                }
+            }
+            if !all.is_empty() {
+                prepared.push((operator.operator, all));
+            }
+        }
+        Ok(Self { snapshot, prepared, ..Self::default() })
+    }
+
+    /// The bytes of the files that it refers to, and of those that were written for `checkpoint` by `attempt`.
+    #[must_use]
+    pub fn sizes(&self, attempt: u32, checkpoint: CheckpointId) -> (u64, u64) {
+        let prefix = format!("{attempt}-{checkpoint}-");
+        let tables = self.snapshot.operators.iter().filter_map(|operator| operator.subtask.as_ref());
+        let files = tables.flat_map(|subtask| &subtask.tables).flat_map(|table| &table.layers);
+        files.flat_map(|layer| &layer.files).fold((0, 0), |(all, new), file| {
+            let name = file.name.rsplit('/').next().unwrap_or_default();
+            let written = if name.starts_with(&prefix) { file.bytes } else { 0 };
+            (all + file.bytes, new + written)
+        })
+    }
+}
+
+/// What the sinks prepared, sink by sink, subtask by subtask.
+#[must_use]
+pub fn sink_commits(parts: &Parts) -> Vec<SinkCommit> {
+    let mut sinks: BTreeMap<_, Vec<Prepared>> = BTreeMap::new();
+    for ((vertex, _), part) in parts {
+        for (operator, prepared) in &part.prepared {
+            sinks.entry((*vertex, *operator)).or_default().extend(prepared.iter().cloned());
+        }
+    }
+    let sinks = sinks.into_iter();
+    sinks.map(|((vertex, operator), prepared)| SinkCommit { vertex, operator, prepared }).collect()
+}
+
+/// A committable of a message.
+pub fn committable(message: proto::Prepared) -> Result<Committable> {
+    let blobs = message.blobs.into_iter().map(|blob| {
+        let hash = <[u8; 16]>::try_from(blob.hash.as_slice()).map_err(|_| {
+            Error::new(Code::MalformedMessage, format!("the blob {} with a hash of another size", blob.name))
+        })?;
+        Ok(Blob { name: blob.name, bytes: blob.bytes, hash: u128::from_be_bytes(hash) })
+    });
+    Ok(Committable { payload: message.payload.into(), blobs: blobs.collect::<Result<_>>()? })
+}
