@@ -31,8 +31,9 @@ use crate::task::Environment;
 /// How many commands of the JobManager may wait to be obeyed: as many as it queues for one TaskManager, splits for each of its
 /// tasks among them.
 const COMMANDS: usize = 1024;
-/// How many threads of the I/O runtime may block in file systems at once.
-const BLOCKING_THREADS: usize = 16;
+/// How many threads of the I/O runtime may block in file systems or compute for long at once: more than encode, merge and restore
+/// state (see `snapshot::Stores`), as these wait for files themselves.
+const BLOCKING_THREADS: usize = 32;
 /// How long cancelled tasks may take to end when the TaskManager stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What one source may read ahead: a share of the network's memory, within these bounds.

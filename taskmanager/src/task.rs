@@ -16,6 +16,7 @@ mod inlet;
 mod mailbox;
 mod metrics;
 mod reader;
+mod restore;
 mod tail;
 
 use std::sync::Arc;
@@ -85,7 +86,8 @@ async fn try_run(
 ) -> Result<Finished> {
     let blueprint = blueprint?;
     reports.state(id, TaskState::Initializing).await;
-    let driver = blueprint.build(turn, environment, reports)?;
+    let mut driver = blueprint.build(turn, environment, reports)?;
+    driver.restore().await?;
     reports.state(id, TaskState::Running).await;
     driver.run().await
 }

@@ -20,6 +20,7 @@ use super::running::Running;
 use crate::metrics::Labels;
 use crate::network::Network;
 use crate::slot::{Ended, Launch, Slot, payload_text};
+use crate::snapshot::Restoration;
 use crate::task::checkpoint::Notice;
 use crate::task::{Blueprint, Environment, Finished, Mailbox, TaskMetrics};
 
@@ -111,9 +112,13 @@ impl Executor {
             }
         };
         tracing::info!(%job, %attempt, name = plan.graph.name(), subtasks = plan.subtasks.len(), "deploying");
+        let restoration = plan.restore.clone().map(|restore| {
+            let stores = Arc::clone(&self.environment.stores);
+            Arc::new(Restoration::new(stores, restore, plan.graph.max_parallelism()))
+        });
         let mut launches = Vec::with_capacity(plan.subtasks.len());
         for subtask in &plan.subtasks {
-            launches.push((subtask.slot, self.prepare(&plan, subtask).await));
+            launches.push((subtask.slot, self.prepare(&plan, subtask, restoration.clone()).await));
         }
         for (slot, launch) in launches {
             let slot = self.slots.get(slot.0 as usize);
@@ -127,7 +132,7 @@ impl Executor {
     }
 
     /// Makes everything of a task that other tasks may look for, and announces it.
-    async fn prepare(&self, plan: &Plan, subtask: &Subtask) -> Launch {
+    async fn prepare(&self, plan: &Plan, subtask: &Subtask, restoration: Option<Arc<Restoration>>) -> Launch {
         let id = ExecutionId {
             job: plan.job,
             attempt: plan.attempt,
@@ -141,7 +146,7 @@ impl Executor {
         let cancel = self.running.add(id, labels(plan, id), Arc::clone(&metrics), mailbox.clone());
         self.reports.state(id, TaskState::Deploying).await;
         // What can't be made fails its task when that starts, like anything else that goes wrong in it.
-        let blueprint = self.blueprint(plan, subtask, id, metrics, mailbox);
+        let blueprint = self.blueprint(plan, subtask, id, metrics, mailbox, restoration);
         let (reports, environment) = (self.reports.clone(), Arc::clone(&self.environment));
         let start = {
             let reports = reports.clone();
@@ -184,6 +189,7 @@ impl Executor {
         id: ExecutionId,
         metrics: Arc<TaskMetrics>,
         mailbox: Mailbox,
+        restoration: Option<Arc<Restoration>>,
     ) -> Result<Blueprint> {
         let partitions = plan.partitions(subtask)?;
         let gates = plan.gates(subtask)?;
@@ -191,7 +197,7 @@ impl Executor {
             id,
             graph: Arc::clone(&plan.graph),
             checkpoint_location: plan.checkpoint_location.clone(),
-            restore: plan.restore.clone(),
+            restore: restoration,
             splits: subtask.splits.clone(),
             mailbox,
             partitions: partitions

@@ -16,6 +16,8 @@ use weir_snapshots::storage::{Limits, Storage};
 
 /// How many pieces of state (see `weir_api::state::PIECE_BYTES`) may be encoded or on their way at once.
 const PIECES: usize = 8;
+/// How many tasks may read their state at once.
+const RESTORES: usize = 4;
 /// How many tables may be merged at once.
 const MERGES: usize = 1;
 
@@ -31,6 +33,7 @@ pub(crate) struct Stores {
     copies: OnceCell<Option<Copies>>,
     pub(super) pieces: Arc<Semaphore>,
     pub(super) merges: Arc<Semaphore>,
+    pub(super) restores: Arc<Semaphore>,
 }
 
 impl Stores {
@@ -44,6 +47,7 @@ impl Stores {
             copies: OnceCell::new(),
             pieces: Arc::new(Semaphore::new(PIECES)),
             merges: Arc::new(Semaphore::new(MERGES)),
+            restores: Arc::new(Semaphore::new(RESTORES)),
         }
     }
 

@@ -20,7 +20,7 @@ use weir_api::watermark::Watermark;
 use weir_api::{Error, Result, schema};
 use weir_operators::WatermarkGenerator;
 use weir_proto::v1::operator_spec::Kind;
-use weir_proto::v1::{Restore, SinkSpec, SourceSpec, Split, TableSpec};
+use weir_proto::v1::{SinkSpec, SourceSpec, Split, TableSpec};
 use weir_snapshots::layout::JobFolder;
 
 use super::chain::{Chain, OUTPUT_LIMIT};
@@ -32,11 +32,12 @@ use super::inlet::Inlet;
 use super::mailbox::Mailbox;
 use super::metrics::TaskMetrics;
 use super::reader::Reader;
+use super::restore::Restorer;
 use super::tail::{Exit, SideEdge, Tail};
 use crate::deploy::Reports;
 use crate::network::{InputGate, ResultPartition};
 use crate::slot::Turn;
-use crate::snapshot::{Owner, Stores, TaskBlobs};
+use crate::snapshot::{Owner, Restoration, Stores, TaskBlobs};
 
 /// Longer timeouts are as good as none.
 const LONGEST_BUFFER_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -60,7 +61,7 @@ pub(crate) struct Blueprint {
     /// Where the job's checkpoints go; empty: it takes none.
     pub(crate) checkpoint_location: String,
     /// What the task goes on from.
-    pub(crate) restore: Option<Restore>,
+    pub(crate) restore: Option<Arc<Restoration>>,
     pub(crate) splits: Vec<Split>,
     /// Where splits come that are found later.
     pub(crate) mailbox: Mailbox,
@@ -138,8 +139,17 @@ impl Blueprint {
             None => Exit::Partitions(partitions),
         };
         let tail = Tail::new(exit, sides, Arc::clone(&metrics));
-        let restored = restore.as_ref().map(|restore| CheckpointId(restore.checkpoint_id));
+        let restored = restore.as_ref().map(|restore| CheckpointId(restore.checkpoint_id()));
         let incremental = config.get(&options::CHECKPOINT_INCREMENTAL);
+        let restorer = restore.map(|restoration| Restorer {
+            restoration,
+            uids: vertex.chain.iter().map(|node| node.uid.as_str().to_owned()).collect(),
+            subtask: id.subtask.0,
+            parallelism: vertex.parallelism,
+            key_groups: owner.key_groups,
+            stores: Arc::clone(&environment.stores),
+            io: environment.io.clone(),
+        });
         let control = Control::new(control::Parts {
             owner,
             machine: Machine::new(is_source, restored, incremental),
@@ -155,6 +165,7 @@ impl Blueprint {
             chain: Chain::new(stages, first, OUTPUT_LIMIT),
             tail,
             control,
+            restorer,
             turn,
             metrics,
             clock: Arc::clone(&environment.clock),

@@ -23,6 +23,7 @@ use super::chain::{Chain, Step};
 use super::control::{Body, Control};
 use super::head::Head;
 use super::metrics::{TaskMetrics, Wait};
+use super::restore::Restorer;
 use super::tail::Tail;
 use crate::slot::Turn;
 
@@ -38,6 +39,8 @@ pub(crate) struct Driver {
     chain: Chain,
     tail: Tail,
     control: Control,
+    /// What the task goes on from.
+    restorer: Option<Restorer>,
     seat: Seat,
     clock: Arc<dyn Clock>,
     buffer_timeout: Duration,
@@ -52,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) chain: Chain,
     pub(crate) tail: Tail,
     pub(crate) control: Control,
+    pub(crate) restorer: Option<Restorer>,
     pub(crate) turn: Turn,
     pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -76,10 +80,18 @@ enum Wake {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { head, chain, tail, control, turn, metrics, clock, buffer_timeout } = parts;
+        let Parts { head, chain, tail, control, restorer, turn, metrics, clock, buffer_timeout } = parts;
         let seat = Seat { turn, metrics };
         let (flush_at, gauge_at) = (None, Instant::now());
-        Self { head, chain, tail, control, seat, clock, buffer_timeout, flush_at, gauge_at }
+        Self { head, chain, tail, control, restorer, seat, clock, buffer_timeout, flush_at, gauge_at }
+    }
+
+    /// Gives the operators their state back. Comes first.
+    pub(crate) async fn restore(&mut self) -> Result<()> {
+        match self.restorer.take() {
+            Some(restorer) => restorer.run(&mut self.chain, &mut self.seat.turn).await,
+            None => Ok(()),
+        }
     }
 
     /// Runs the task to the end of its input; answers what it leaves. Its state is there.

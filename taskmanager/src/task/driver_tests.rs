@@ -70,6 +70,7 @@ async fn launch(slot: &Slot, job: JobId, plan: impl FnOnce() -> Plan + Send + 's
                 )),
                 chain: Chain::new(operators, 1, 2),
                 control: unattended(&exit, &counted),
+                restorer: None,
                 tail: Tail::new(exit, sides, Arc::clone(&counted)),
                 turn,
                 metrics: counted,

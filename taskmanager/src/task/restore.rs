@@ -1,0 +1,80 @@
+//! Gives a task's operators their state back, before the first element.
+//!
+//! Files are read on the I/O runtime, rows are imported here, on the slot's thread, which is given away after each piece. Invariant:
+//! an operator gets the rows of its own key groups, whatever the parallelism was, and its share of operator state.
+
+use std::sync::Arc;
+
+use weir_api::graph::KeyGroupRange;
+use weir_api::operator::Operator;
+use weir_api::state::{KeyedState, Scope};
+use weir_api::{Error, Result};
+use weir_snapshots::manifest::StateSchema;
+
+use super::chain::Chain;
+use crate::slot::Turn;
+use crate::snapshot::{Opened, Restoration, Stores, redistribute};
+
+/// What a task restores from, and as whom.
+pub(crate) struct Restorer {
+    pub(crate) restoration: Arc<Restoration>,
+    /// Of the vertex's chain, by position.
+    pub(crate) uids: Vec<String>,
+    pub(crate) subtask: u32,
+    pub(crate) parallelism: u32,
+    pub(crate) key_groups: KeyGroupRange,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) io: tokio::runtime::Handle,
+}
+
+impl Restorer {
+    /// Restores all operators of the chain.
+    pub(crate) async fn run(&self, chain: &mut Chain, turn: &mut Turn) -> Result<()> {
+        let (restoration, io) = (Arc::clone(&self.restoration), self.io.clone());
+        let opened = io.spawn(async move { restoration.open().await }).await;
+        let opened = opened
+            .map_err(|error| Error::internal("reading a manifest was cut short").with_source(error))??;
+        for (position, name, operator) in chain.operators() {
+            let Some(uid) = self.uids.get(position) else { continue };
+            let restored = self.operator(&opened, uid, operator, turn).await;
+            restored.map_err(|error| error.context(format_args!("restore operator '{name}' ({uid})")))?;
+        }
+        Ok(())
+    }
+
+    async fn operator(
+        &self,
+        opened: &Arc<Opened>,
+        uid: &str,
+        operator: &mut dyn Operator,
+        turn: &mut Turn,
+    ) -> Result<()> {
+        let Some(before) = opened.operator(uid) else { return Ok(()) };
+        let expected = operator.keyed_state().map(schemas).transpose()?.unwrap_or_default();
+        let opened = Arc::clone(opened);
+        let snapshot = Arc::clone(&opened);
+        let mut rows = snapshot.read(before, &expected, self.key_groups, &self.stores, &self.io)?;
+        while let Some(table) = rows.next().await? {
+            turn.wake();
+            let state = operator.keyed_state();
+            let state = state.ok_or_else(|| Error::internal("rows for an operator without keyed state"))?;
+            state.import(&table)?;
+            turn.pass().await;
+            turn.sleep();
+        }
+        for state in redistribute(before, self.subtask, self.parallelism) {
+            operator.restore_operator_state(state)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an operator keeps: asked of its state while there is nothing in it.
+fn schemas(state: &mut dyn KeyedState) -> Result<Vec<StateSchema>> {
+    let mut frozen = state.freeze(Scope::Full)?;
+    let mut schemas = Vec::new();
+    while let Some((_, table)) = frozen.next()? {
+        schemas.push(StateSchema { state: table.name, key_columns: table.key_columns, schema: table.schema });
+    }
+    Ok(schemas)
+}
