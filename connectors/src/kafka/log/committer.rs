@@ -172,7 +172,7 @@ impl Work {
     fn publisher(&self, task: &Task) -> Result<Publisher> {
         let topics: Vec<String> =
             task.outputs.iter().flat_map(|output| output.header.topics.clone()).collect();
-        let message_bytes = limits::message_bytes(&self.log, &self.io, &topics)?;
+        let message_bytes = limits::message_bytes(&self.log, &self.io, &topics, &self.patience)?;
         Ok(Publisher::new(Arc::clone(&self.log), task.id.clone(), message_bytes, self.patience.clone(), true))
     }
 

@@ -109,15 +109,12 @@ pub fn ensure(log: &Log, io: &Handle, patience: &Patience) -> Result<Option<Stri
     let id = loop {
         match state(log, &consumer, topic, patience)? {
             Some(id) => break id,
-            None if !made => {
-                create(log, io, topic)?;
-                made = true;
-            }
+            None if !made => made = create(log, io, topic, patience)?,
             // It takes a moment until brokers know it.
             None => patience.pause(0),
         }
     };
-    check_policy(log, io, topic)?;
+    check_policy(log, io, topic, patience)?;
     Ok(id)
 }
 
@@ -167,7 +164,8 @@ fn ask_again(
     patience.check(what)
 }
 
-fn create(log: &Log, io: &Handle, topic: &str) -> Result<()> {
+/// Whether it is made; if not, it is to be tried again.
+fn create(log: &Log, io: &Handle, topic: &str, patience: &Patience) -> Result<bool> {
     let admin = limits::admin(log)?;
     let wanted = NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
         .set("cleanup.policy", "compact")
@@ -175,31 +173,37 @@ fn create(log: &Log, io: &Handle, topic: &str) -> Result<()> {
         .set("segment.bytes", "16777216")
         .set("segment.ms", "3600000")
         .set("min.cleanable.dirty.ratio", "0.1");
-    let options = AdminOptions::new().request_timeout(Some(log.properties.api_timeout));
-    let refused = |why: &str| {
-        Error::new(
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let made = match io.block_on(admin.create_topics([&wanted], &options)) {
+        Ok(answers) => {
+            answers.into_iter().next().map_or(Ok(()), |one| one.map(drop).map_err(|(_, code)| code))
+        }
+        Err(error) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+    };
+    match made {
+        Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+            tracing::info!(table = %log.table, topic, "made the progress topic");
+            Ok(true)
+        }
+        Err(code) if is_passing(code) => {
+            patience
+                .check(|| format!("table {}: the progress topic {topic} can't be made: {code}", log.table))?;
+            patience.pause(1);
+            Ok(false)
+        }
+        Err(code) => Err(Error::new(
             Code::Io,
             format!(
-                "table {}: make the progress topic {topic}: {why}; make it by hand, with one partition and cleanup.policy=compact, or let the user make it; 'sink.exactly-once.progress-topic' may name another",
+                "table {}: make the progress topic {topic}: {code}; make it by hand, with one partition and cleanup.policy=compact, or let the user make it; 'sink.exactly-once.progress-topic' may name another",
                 log.table
             ),
-        )
-    };
-    let made = io.block_on(admin.create_topics([&wanted], &options));
-    match made.map_err(|error| refused(&error.to_string()))?.into_iter().next() {
-        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-            Err(refused(&code.to_string()))
-        }
-        _ => {
-            tracing::info!(table = %log.table, topic, "made the progress topic");
-            Ok(())
-        }
+        )),
     }
 }
 
 /// A topic whose records go by age forgets what was published.
-fn check_policy(log: &Log, io: &Handle, topic: &str) -> Result<()> {
-    match limits::setting(log, io, topic, "cleanup.policy")? {
+fn check_policy(log: &Log, io: &Handle, topic: &str, patience: &Patience) -> Result<()> {
+    match limits::setting(log, io, topic, "cleanup.policy", patience)? {
         Some(policy) if policy.trim() != "compact" => Err(Error::new(
             Code::TableOptions,
             format!(

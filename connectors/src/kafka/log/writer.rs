@@ -274,7 +274,7 @@ impl Publishing {
         });
         let routers = routers.collect::<Result<_>>()?;
         drop(producer);
-        let message_bytes = limits::message_bytes(log, &self.io, &log.topics)?;
+        let message_bytes = limits::message_bytes(log, &self.io, &log.topics, &patience)?;
         let progress_topic_id = progress::ensure(log, &self.io, &patience)?;
         let mut publisher = Publisher::new(Arc::clone(log), self.id.clone(), message_bytes, patience, false);
         publisher.open()?;
