@@ -3,6 +3,7 @@
 //! Invariants: what is frozen at a barrier is what had come before it, whatever comes after; importing the frozen parts into
 //! operators at any parallelism, each its key groups, gives the same answers.
 
+pub mod backend;
 pub mod chunks;
 pub mod dirty;
 pub mod pieces;

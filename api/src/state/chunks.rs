@@ -20,6 +20,8 @@ pub struct Chunks<T> {
     /// Chunks that may be changed; `None` where the one in `shared` holds.
     own: Vec<Option<Chunk<T>>>,
     shared: Option<Arc<Layer<T>>>,
+    /// How many of the own chunks are there.
+    owned: usize,
     len: usize,
 }
 
@@ -27,6 +29,8 @@ pub struct Chunks<T> {
 #[derive(Debug)]
 struct Layer<T> {
     chunks: Vec<Option<Chunk<T>>>,
+    /// How many chunks this layer and those below hold.
+    held: usize,
     below: Option<Arc<Layer<T>>>,
 }
 
@@ -40,16 +44,11 @@ impl<T> Layer<T> {
             layer = layer.below.as_deref()?;
         }
     }
-
-    fn chunks_held(&self) -> usize {
-        let own = self.chunks.iter().flatten().count();
-        own + self.below.as_ref().map_or(0, |below| below.chunks_held())
-    }
 }
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Self { own: Vec::new(), shared: None, len: 0 }
+        Self { own: Vec::new(), shared: None, owned: 0, len: 0 }
     }
 }
 
@@ -80,6 +79,7 @@ impl<T: Copy + Default> Chunks<T> {
     pub fn resize(&mut self, rows: usize) {
         let chunks = rows.div_ceil(CHUNK_ROWS);
         if chunks > self.own.len() {
+            self.owned += chunks - self.own.len();
             self.own.resize_with(chunks, || Some(new_chunk()));
         }
         self.len = rows.max(self.len);
@@ -126,6 +126,7 @@ impl<T: Copy + Default> Chunks<T> {
     fn copy(&mut self, chunk: usize) {
         let shared = self.shared.as_ref().and_then(|layer| layer.chunk(chunk));
         self.own[chunk] = Some(shared.cloned().unwrap_or_else(new_chunk));
+        self.owned += 1;
     }
 
     /// The rows as they are now, shared until they change.
@@ -133,7 +134,9 @@ impl<T: Copy + Default> Chunks<T> {
         self.settle();
         let chunks = std::iter::repeat_with(|| None).take(self.own.len()).collect();
         let chunks = std::mem::replace(&mut self.own, chunks);
-        let layer = Arc::new(Layer { chunks, below: self.shared.take() });
+        let held = self.held();
+        self.owned = 0;
+        let layer = Arc::new(Layer { chunks, held, below: self.shared.take() });
         self.shared = Some(Arc::clone(&layer));
         FrozenChunks { layer, len: self.len }
     }
@@ -146,6 +149,7 @@ impl<T: Copy + Default> Chunks<T> {
                 Ok(layer) => {
                     for (own, chunk) in self.own.iter_mut().zip(layer.chunks) {
                         if own.is_none() {
+                            self.owned += usize::from(chunk.is_some());
                             *own = chunk;
                         }
                     }
@@ -169,12 +173,15 @@ impl<T: Copy + Default> Chunks<T> {
         *self = Self::default();
     }
 
+    /// How many chunks are there, shared ones included.
+    fn held(&self) -> usize {
+        self.owned + self.shared.as_ref().map_or(0, |shared| shared.held)
+    }
+
     /// Bytes held, shared ones included.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let held =
-            self.own.iter().flatten().count() + self.shared.as_ref().map_or(0, |shared| shared.chunks_held());
-        held * CHUNK_ROWS * size_of::<T>() + self.own.capacity() * size_of::<Option<Chunk<T>>>()
+        self.held() * CHUNK_ROWS * size_of::<T>() + self.own.capacity() * size_of::<Option<Chunk<T>>>()
     }
 }
 

@@ -25,6 +25,12 @@ impl Dirty {
         self.words[row as usize / 64] |= 1 << (row % 64);
     }
 
+    /// Takes a row's mark back.
+    #[inline]
+    pub fn unmark(&mut self, row: u32) {
+        self.words[row as usize / 64] &= !(1 << (row % 64));
+    }
+
     /// Whether a row is marked.
     #[must_use]
     pub fn is_marked(&self, row: u32) -> bool {
