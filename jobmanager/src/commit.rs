@@ -128,6 +128,27 @@ impl Sinks {
         in_time(all).await
     }
 
+    /// A savepoint holds what is prepared: it isn't removed with what the attempts left.
+    pub(crate) async fn keep(&self, manifest: &Manifest) -> Result<()> {
+        let blobs = self.snapshots.blobs(&self.plan, manifest.attempt)?;
+        let all = async {
+            for node in self.nodes() {
+                let prepared = prepared(manifest, &node.uid);
+                let committer = match self.sink(node)? {
+                    Some(sink) if !prepared.is_empty() => sink.committer(),
+                    _ => None,
+                };
+                let Some(committer) = committer else { continue };
+                let parallelism = self.parallelism(node);
+                let scope = self.scope(self.plan.job, node, None, parallelism, blobs.clone());
+                let kept = committer.keep(&scope, &prepared).await;
+                kept.map_err(|error| error.context(format!("keep the output of sink {}", node.name)))?;
+            }
+            Ok(())
+        };
+        in_time(all).await
+    }
+
     /// Removes what the attempts up to this one left uncommitted, as far as that goes.
     pub(crate) async fn abort(&self, attempt: Attempt) {
         let job = self.plan.job;

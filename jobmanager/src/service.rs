@@ -47,6 +47,12 @@ pub(crate) struct Client {
     commands: mpsc::Sender<Command>,
 }
 
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
 fn gone() -> Error {
     Error::new(Code::Io, "the JobManager is shutting down")
 }

@@ -26,6 +26,7 @@ use weir_snapshots::registry::{Owner, Registry};
 use weir_snapshots::restore::complete;
 use weir_snapshots::storage::{Limits, Storage};
 
+use crate::commit::Sinks;
 use crate::control::checkpoint::Written;
 use crate::control::checkpoint::assemble::{self, Header};
 use crate::control::job::checkpoints::SnapshotWrite;
@@ -135,6 +136,8 @@ impl Snapshots {
         let folder = SnapshotFolder::named(&path);
         if write.is_savepoint {
             self.copy_blobs(plan, &manifest, &storage, &folder).await?;
+            let sinks = Sinks { snapshots: self.clone(), plan: plan.clone() };
+            sinks.keep(&manifest).await?;
         }
         if let Some(other) = complete(&storage, &folder, &manifest).await? {
             return Err(Error::new(

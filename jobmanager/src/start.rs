@@ -45,6 +45,8 @@ pub struct Handle {
     shutdown: CancellationToken,
     main: JoinHandle<Result<()>>,
     _stop: DropGuard,
+    #[cfg(test)]
+    pub(crate) client: crate::service::Client,
 }
 
 impl Handle {
@@ -141,6 +143,8 @@ impl JobManager {
             clock,
             places: Dispatcher::places(),
         };
+        #[cfg(test)]
+        let for_tests = client.clone();
         let app = App {
             client,
             dispatcher: Arc::new(dispatcher),
@@ -150,7 +154,15 @@ impl JobManager {
         let stop = shutdown.clone().drop_guard();
         let parts = Parts { service, first, sessions, rpc, rest, app, shutdown: shutdown.clone(), readers };
         let main = tokio::spawn(parts.run());
-        Ok(Handle { rest: rest_address, rpc: rpc_address, shutdown, main, _stop: stop })
+        Ok(Handle {
+            rest: rest_address,
+            rpc: rpc_address,
+            shutdown,
+            main,
+            _stop: stop,
+            #[cfg(test)]
+            client: for_tests,
+        })
     }
 }
 

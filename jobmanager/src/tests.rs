@@ -1,6 +1,7 @@
 //! The whole JobManager in one process: real gRPC, real HTTP, fake TaskManagers, fake connectors, a planner without SQL.
 #![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
 
+mod checkpoints;
 mod client;
 mod connector;
 mod failures;
@@ -110,6 +111,15 @@ impl Cluster {
     /// Submits a job and answers its id.
     async fn submit(&self, sql: &str) -> String {
         let body = serde_json::json!({ "sql": sql, "name": "test job", "config": std::collections::BTreeMap::from(FAST_RESTARTS) });
+        let (status, answer) = self.rest.post("/jobs", &body).await;
+        assert_eq!(status, 202, "{answer}");
+        answer["jobid"].as_str().unwrap().to_owned()
+    }
+
+    /// Submits a job with this configuration and answers its id.
+    async fn submit_with(&self, sql: &str, config: &[(&str, &str)]) -> String {
+        let config: std::collections::BTreeMap<_, _> = FAST_RESTARTS.iter().chain(config).copied().collect();
+        let body = serde_json::json!({ "sql": sql, "name": "test job", "config": config });
         let (status, answer) = self.rest.post("/jobs", &body).await;
         assert_eq!(status, 202, "{answer}");
         answer["jobid"].as_str().unwrap().to_owned()

@@ -1,8 +1,10 @@
 //! A TaskManager for tests: real gRPC, scripted by the test.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -10,8 +12,10 @@ use weir_proto::v1::job_manager_client::JobManagerClient;
 use weir_proto::v1::job_manager_message::Body as Said;
 use weir_proto::v1::task_manager_message::Body;
 use weir_proto::v1::{
-    AddSplits, CancelTasks, Committable, DeployTasks, Failure, JobManagerMessage, MetricsReport, Register,
-    SubtaskId, SubtaskMetrics, TaskManagerHeartbeat, TaskManagerMessage, TaskState, TaskStateChanged,
+    AddSplits, CancelTasks, CheckpointAcknowledged, Committable, DeployTasks, Failure, JobManagerMessage,
+    MetricsReport, OperatorPart, PendingCommittables, Prepared, Register, Split, SplitPosition, SubtaskId,
+    SubtaskMetrics, SubtaskSnapshot, TaskManagerHeartbeat, TaskManagerMessage, TaskSnapshot, TaskState,
+    TaskStateChanged, TriggerCheckpoint,
 };
 
 pub(super) struct Fake {
@@ -19,6 +23,8 @@ pub(super) struct Fake {
     pub(super) epoch: u64,
     sender: mpsc::Sender<TaskManagerMessage>,
     pub(super) receiver: Streaming<JobManagerMessage>,
+    /// Triggers that came while something else was waited for.
+    triggers: VecDeque<TriggerCheckpoint>,
 }
 
 pub(super) fn registration(id: &str, slots: u32) -> Register {
@@ -32,6 +38,32 @@ pub(super) fn registration(id: &str, slots: u32) -> Register {
         cpu_cores: 4,
         physical_memory_bytes: 8 << 30,
         network_memory_bytes: 64 << 20,
+    }
+}
+
+/// A task's part of a checkpoint.
+pub(super) fn part(deploy: &DeployTasks, task: &SubtaskId, checkpoint: u64, position: u64) -> TaskSnapshot {
+    let mut snapshot = SubtaskSnapshot { index: task.subtask, ..Default::default() };
+    if task.vertex == 0 {
+        let own = deploy.splits.iter().filter(|own| (own.vertex, own.subtask) == (0, task.subtask));
+        snapshot.splits = own
+            .flat_map(|own| &own.splits)
+            .map(|split| SplitPosition {
+                split_id: split.id.clone(),
+                encoding_version: 1,
+                payload: Split { position: Some(position), ..split.clone() }.encode_to_vec(),
+            })
+            .collect();
+    } else {
+        let payload = format!("{}/{}/{checkpoint}", task.attempt, task.subtask).into_bytes();
+        snapshot.committables = vec![PendingCommittables {
+            checkpoint_id: checkpoint,
+            encoding_version: 1,
+            entries: vec![Prepared { payload, blobs: Vec::new() }],
+        }];
+    }
+    TaskSnapshot {
+        operators: vec![OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(snapshot) }],
     }
 }
 
@@ -51,7 +83,7 @@ impl Fake {
             .unwrap();
         let mut client = JobManagerClient::connect(format!("http://{address}")).await.unwrap();
         let receiver = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
-        let mut fake = Self { id, epoch: 0, sender, receiver };
+        let mut fake = Self { id, epoch: 0, sender, receiver, triggers: VecDeque::new() };
         match fake.next().await {
             Some(JobManagerMessage { leader_epoch, body: Some(Said::Registered(_)) }) => {
                 fake.epoch = leader_epoch;
@@ -157,6 +189,43 @@ impl Fake {
             snapshot: None,
         };
         self.say(Body::TaskState(changed)).await;
+    }
+
+    /// The next trigger of a checkpoint.
+    pub(super) async fn trigger(&mut self) -> TriggerCheckpoint {
+        if let Some(trigger) = self.triggers.pop_front() {
+            return trigger;
+        }
+        match self.command().await {
+            Some(Said::TriggerCheckpoint(trigger)) => trigger,
+            other => panic!("a trigger should come, not {other:?}"),
+        }
+    }
+
+    /// The id of the next checkpoint that is complete; triggers are kept.
+    pub(super) async fn complete(&mut self) -> u64 {
+        loop {
+            match self.command().await {
+                Some(Said::CheckpointComplete(complete)) => return complete.checkpoint_id,
+                Some(Said::TriggerCheckpoint(trigger)) => self.triggers.push_back(trigger),
+                other => panic!("a completion should come, not {other:?}"),
+            }
+        }
+    }
+
+    /// Every task of the deployment takes its part: sources say that they have read `position` of each split, sinks that they
+    /// have prepared something.
+    pub(super) async fn acknowledge_all(&self, deploy: &DeployTasks, checkpoint: u64, position: u64) {
+        for task in self.tasks(deploy) {
+            let snapshot = Some(part(deploy, &task, checkpoint, position));
+            let acknowledged = CheckpointAcknowledged {
+                task: Some(task),
+                checkpoint_id: checkpoint,
+                snapshot,
+                ..Default::default()
+            };
+            self.say(Body::CheckpointAcknowledged(acknowledged)).await;
+        }
     }
 
     pub(super) async fn measure(&self, metrics: SubtaskMetrics) {

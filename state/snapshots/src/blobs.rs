@@ -36,7 +36,8 @@ impl BlobFolder {
 /// The attempt that wrote the blob of this name; `None`: it isn't a blob's.
 #[must_use]
 pub fn attempt_of(name: &str) -> Option<Attempt> {
-    let (attempt, hash) = name.strip_suffix(EXTENSION)?.split_once('-')?;
+    let (attempt, rest) = name.strip_suffix(EXTENSION)?.split_once('-')?;
+    let hash = rest.rsplit('-').next()?;
     let is_hash = hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     attempt.parse().ok().filter(|_| is_hash).map(Attempt)
 }
@@ -91,6 +92,8 @@ mod tests {
         storage.delete(&path).await.unwrap();
         let missing = blobs.get(&blob).await.unwrap_err();
         assert_eq!(missing.code(), Code::SnapshotDamaged, "{missing}");
+        let of_task = "7-1.0.2-5-0123456789abcdef0123456789abcdef.blob";
+        assert_eq!(attempt_of(of_task), Some(Attempt(7)));
         for other in ["3-00.blob", "x", "3-4-00000000000000000000000000000000.arrow"] {
             assert_eq!(attempt_of(other), None);
         }
