@@ -97,6 +97,11 @@ impl Snapshots {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 
+    /// Where a place leads.
+    pub(crate) fn locate(&self, place: &str) -> Result<weir_api::storage::Location> {
+        self.0.files.resolve(place)
+    }
+
     /// The store that a place is in, and the path there.
     pub(crate) fn open(&self, place: &str) -> Result<(Storage, weir_api::storage::object_store::path::Path)> {
         let location = self.0.files.resolve(place)?;

@@ -139,6 +139,7 @@ impl JobManager {
             epoch,
             planner,
             registry,
+            snapshots,
             configuration: options.configuration.clone(),
             clock,
             places: Dispatcher::places(),

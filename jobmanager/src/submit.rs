@@ -5,6 +5,7 @@
 
 pub mod job_file;
 pub mod planner;
+mod restore;
 pub mod sql_planner;
 
 use std::collections::BTreeMap;
@@ -24,12 +25,16 @@ use weir_proto::v1::{DeployTasks, SlotPlacement, SplitAssignment, operator_spec:
 use weir_sql::StatementResult;
 
 use self::planner::{Planned, Planner, Request};
+use self::restore::Beginning;
 use crate::control::Core;
+use crate::control::checkpoint::settings;
 use crate::control::event::Event;
-use crate::control::job::record::{JobRecord, JobSpec, Snapshots, Stage};
+use crate::control::job::effective;
+use crate::control::job::record::{JobRecord, JobSpec, Stage};
 use crate::metadata::{Metadata, encoding};
 use crate::service::Client;
 use crate::session::MAX_MESSAGE_BYTES;
+use crate::snapshots::Snapshots;
 
 /// How many jobs may be planned at the same time.
 const CONCURRENT: usize = 4;
@@ -77,6 +82,7 @@ pub(crate) struct Dispatcher {
     pub(crate) epoch: LeaderEpoch,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) registry: ConnectorRegistry,
+    pub(crate) snapshots: Snapshots,
     pub(crate) configuration: Configuration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) places: Arc<Semaphore>,
@@ -103,7 +109,6 @@ impl Dispatcher {
                 let seconds = DISCOVERY_TIMEOUT.as_secs();
                 Error::new(Code::Io, format!("the sources didn't find their splits within {seconds} s"))
             })??;
-        check_size(&graph, &splits)?;
         let job = JobId::from_bytes(rand::random());
         let discovery = sources.iter().filter_map(|(vertex, source)| {
             Some((*vertex as u32, source.discovery_interval()?.max(SHORTEST_DISCOVERY_INTERVAL)))
@@ -118,12 +123,17 @@ impl Dispatcher {
             bounded,
             submitted_unix_millis: self.clock.unix_millis(),
         };
+        let effective = effective(&self.configuration, &spec);
+        settings::check(&effective)?;
+        let Beginning { splits, snapshots } =
+            restore::beginning(&self.snapshots, &effective, &spec.graph, splits).await?;
+        check_size(&spec.graph, &splits)?;
         let record = JobRecord {
             spec: Arc::new(spec),
             splits: Arc::new(splits),
             attempt: Attempt(0),
             stage: Stage::Active,
-            snapshots: Snapshots::default(),
+            snapshots,
             exceptions: Vec::new(),
         };
         let version = self.metadata.put(self.epoch, job, None, encoding::encode(&record)).await?;

@@ -41,7 +41,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// `JOB sources sinks` is all the SQL it knows.
+/// `JOB sources sinks` is all the SQL it knows, and `OTHER sources sinks`, whose operators have other uids.
 struct TestPlanner;
 
 impl Planner for TestPlanner {
@@ -49,12 +49,13 @@ impl Planner for TestPlanner {
         let words: Vec<&str> = request.sql.split_whitespace().collect();
         let syntax =
             || Error::new(Code::SqlSyntax, format!("line 1, column 1: '{}' isn't a job", request.sql));
-        let ["JOB", sources, sinks] = words[..] else { return Err(syntax()) };
+        let [kind @ ("JOB" | "OTHER"), sources, sinks] = words[..] else { return Err(syntax()) };
         assert_ne!(sources, "13", "a planner with a bug");
         let name = request.name.unwrap_or_else(|| "unnamed".to_owned());
         let parallelism =
             |word: &str| if word == "p" { request.parallelism.unwrap_or(1) } else { word.parse().unwrap() };
-        let graph = fixtures::graph(&name, "test", parallelism(sources), parallelism(sinks));
+        let uids = if kind == "JOB" { ["source", "sink"] } else { ["other source", "other sink"] };
+        let graph = fixtures::graph_of(&name, "test", parallelism(sources), parallelism(sinks), uids);
         Ok(Planned {
             graph: Some(graph),
             results: Vec::new(),

@@ -192,6 +192,8 @@ pub struct Coordinator<A> {
     running: Option<(Attempt, Vec<Task>)>,
     finished_tasks: BTreeMap<Task, A>,
     pending: BTreeMap<CheckpointId, Pending<A>>,
+    /// The savepoint that the job stops behind is complete.
+    is_stopped: bool,
     /// Requests that wait for their turn.
     requested: VecDeque<Kind>,
     /// Oldest first; the last one is what a restart goes back to.
@@ -218,6 +220,7 @@ impl<A: Clone> Coordinator<A> {
             running: None,
             finished_tasks: BTreeMap::new(),
             pending: BTreeMap::new(),
+            is_stopped: false,
             requested: VecDeque::new(),
             completed: completed.into(),
             published,
@@ -306,7 +309,7 @@ impl<A: Clone> Coordinator<A> {
     /// Whether the job is being stopped behind a savepoint.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.pending.values().any(|pending| pending.kind.stops_job())
+        self.is_stopped || self.pending.values().any(|pending| pending.kind.stops_job())
     }
 
     /// Whether this one hasn't ended.
@@ -364,6 +367,7 @@ impl<A: Clone> Coordinator<A> {
 
     fn start(&mut self, attempt: Attempt, tasks: Vec<Task>, now: Now) {
         self.running = Some((attempt, tasks));
+        self.is_stopped = false;
         self.finished_tasks.clear();
         self.failures_in_a_row = 0;
         self.last_end = None;
@@ -439,8 +443,7 @@ impl<A: Clone> Coordinator<A> {
 
     fn has_room(&self) -> bool {
         // While the job is being stopped nothing else begins.
-        let stopping = self.pending.values().any(|pending| pending.kind.stops_job());
-        !stopping && self.ids_left() > 0 && self.periodic_pending() < self.settings.max_concurrent
+        !self.is_stopping() && self.ids_left() > 0 && self.periodic_pending() < self.settings.max_concurrent
     }
 
     fn periodic_due(&self) -> Option<u64> {
@@ -451,7 +454,7 @@ impl<A: Clone> Coordinator<A> {
     }
 
     fn trigger_due(&mut self, now: Now, actions: &mut Vec<Action<A>>) {
-        while !self.pending.values().any(|pending| pending.kind.stops_job())
+        while !self.is_stopping()
             && self.running.is_some()
             && self.ids_left() > 0
             && let Some(kind) = self.requested.pop_front()

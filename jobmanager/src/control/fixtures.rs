@@ -18,6 +18,17 @@ use super::schedule::Spread;
 
 /// `source -> sink`, shuffled by key, with these parallelisms; both tables are of the connector `connector`.
 pub(crate) fn graph(name: &str, connector: &str, sources: u32, sinks: u32) -> JobGraph {
+    graph_of(name, connector, sources, sinks, ["source", "sink"])
+}
+
+/// The same with operators of these uids.
+pub(crate) fn graph_of(
+    name: &str,
+    connector: &str,
+    sources: u32,
+    sinks: u32,
+    [source_uid, sink_uid]: [&str; 2],
+) -> JobGraph {
     let schema = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false)]));
     let table = |name: &str| TableSpec {
         name: name.to_owned(),
@@ -38,9 +49,9 @@ pub(crate) fn graph(name: &str, connector: &str, sources: u32, sinks: u32) -> Jo
     };
     let sink = SinkSpec { table: Some(table("out")) };
     let vertices = vec![
-        JobVertex::new(vec![node("source", Kind::Source(source), Some(Arc::clone(&schema)))], sources)
+        JobVertex::new(vec![node(source_uid, Kind::Source(source), Some(Arc::clone(&schema)))], sources)
             .expect("a chain"),
-        JobVertex::new(vec![node("sink", Kind::Sink(sink), None)], sinks).expect("a chain"),
+        JobVertex::new(vec![node(sink_uid, Kind::Sink(sink), None)], sinks).expect("a chain"),
     ];
     let edges = vec![JobEdge {
         source: 0,

@@ -33,6 +33,15 @@ pub(super) struct Body {
     /// Configuration keys over the cluster's.
     #[serde(default)]
     config: BTreeMap<String, Setting>,
+    /// The savepoint or retained checkpoint that it starts from.
+    #[serde(rename = "savepointPath")]
+    savepoint_path: Option<String>,
+    /// Whether state that no operator of it takes may be left behind.
+    #[serde(rename = "allowNonRestoredState")]
+    allow_non_restored_state: Option<bool>,
+    /// `NO_CLAIM` (the default) or `CLAIM`: whose the savepoint is from then on.
+    #[serde(rename = "claimMode", alias = "restoreMode")]
+    claim_mode: Option<String>,
 }
 
 /// A value of the configuration.
@@ -67,6 +76,16 @@ impl Body {
             };
             (key, value)
         }));
+        let fields = [
+            (options::RECOVERY_PATH.key, self.savepoint_path),
+            (
+                options::RECOVERY_IGNORE_UNCLAIMED.key,
+                self.allow_non_restored_state.map(|may| may.to_string()),
+            ),
+            (options::RECOVERY_CLAIM_MODE.key, self.claim_mode),
+        ];
+        let given = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        submission.config.extend(given);
         Ok(submission)
     }
 }

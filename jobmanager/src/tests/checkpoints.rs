@@ -297,3 +297,74 @@ async fn what_is_declined_is_given_up_and_the_job_goes_on() {
     assert_eq!(manager.complete().await, next.checkpoint_id);
     cluster.until(&job, "RUNNING").await;
 }
+
+/// A stopped job's savepoint, its sources at `position`.
+async fn stopped(directory: &Path, position: u64) -> String {
+    let (cluster, mut manager, job, deploy) = running(directory, &[]).await;
+    let kind = savepoint(directory, Some(Stop::Suspend));
+    while cluster.handle.client.request(job.parse().unwrap(), kind.clone()).await.is_err() {}
+    let trigger = trigger_of(&mut manager, Purpose::Suspend).await;
+    manager.acknowledge_all(&deploy, trigger.checkpoint_id, position).await;
+    manager.cancellation().await;
+    manager.report_all(&deploy, TaskState::Canceled).await;
+    answer(&cluster, &job).await.unwrap()
+}
+
+#[tokio::test]
+async fn another_job_goes_on_from_a_savepoint_at_another_parallelism() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = stopped(directory.path(), 6).await;
+    for parallelism in [2, 3] {
+        let cluster = Cluster::start(&[]).await;
+        let mut manager = Fake::join(cluster.handle.rpc_address(), 3).await;
+        let config = config(directory.path());
+        let body = serde_json::json!({
+            "sql": format!("JOB {parallelism} {parallelism}"),
+            "config": std::collections::BTreeMap::from(config),
+            "savepointPath": path,
+        });
+        let (status, answer) = cluster.rest.post("/jobs", &body).await;
+        assert_eq!(status, 202, "{answer}");
+        let deploy = manager.deployment().await;
+        let restore = deploy.restore.clone().expect("from the savepoint");
+        assert_eq!((restore.path.as_str(), restore.owned), (path.as_str(), false));
+        assert_eq!(
+            positions(&deploy),
+            ["0", "1", "2", "3"].map(|id| (id, Some(6))),
+            "the savepoint's splits, once"
+        );
+        assert!(
+            matches!(&cluster.log.told()[..], [Told::Commit(all)] if all.len() == 2),
+            "in the old job's name"
+        );
+        manager.report_all(&deploy, TaskState::Running).await;
+        let trigger = manager.trigger().await;
+        assert!(trigger.checkpoint_id > restore.checkpoint_id);
+        manager.acknowledge_all(&deploy, trigger.checkpoint_id, 7).await;
+        manager.complete().await;
+    }
+    assert!(Path::new(path.strip_prefix("file://").unwrap()).join("_metadata").exists(), "not claimed");
+}
+
+#[tokio::test]
+async fn what_a_job_cant_start_from_is_refused_at_its_submission() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = stopped(directory.path(), 6).await;
+    let cluster = Cluster::start(&[]).await;
+    let submit = async |sql: &str, path: &str, more: bool| {
+        let body = serde_json::json!({
+            "sql": sql, "savepointPath": path, "allowNonRestoredState": more,
+        });
+        let (status, answer) = cluster.rest.post("/jobs", &body).await;
+        (status, answer.to_string())
+    };
+    let (status, answer) = submit("JOB 1 1", &format!("{path}x"), false).await;
+    assert!(status >= 400 && answer.contains("isn't a completed snapshot"), "{status} {answer}");
+    let (status, answer) = submit("OTHER 1 1", &path, false).await;
+    assert!(status == 400 && answer.contains("uid source") && answer.contains("-n"), "{status} {answer}");
+    assert_eq!(submit("OTHER 1 1", &path, true).await.0, 202);
+    let body =
+        serde_json::json!({ "sql": "JOB 1 1", "config": { "execution.checkpointing.interval": "1 s" } });
+    let (status, answer) = cluster.rest.post("/jobs", &body).await;
+    assert!(status == 400 && answer.to_string().contains("execution.checkpointing.dir"), "{status} {answer}");
+}

@@ -84,6 +84,8 @@ impl<A: Clone> Coordinator<A> {
             return;
         }
         self.published = Some(checkpoint);
+        // The job is over: nothing begins behind it.
+        self.is_stopped |= pending.kind.stops_job();
         if self.is_current(pending.attempt) {
             actions.push(Action::Notify { checkpoint });
         }
