@@ -30,6 +30,11 @@ pub trait Subject {
     /// The numbers of all rows that others see who read committed output only, in any order.
     fn visible(&self) -> Result<Vec<i64>>;
 
+    /// Another system takes all output that is visible away, if that can happen to it.
+    fn take_away(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// What the job has left behind that isn't its output; asked when the job is over.
     fn leftovers(&self) -> Result<Vec<String>> {
         Ok(Vec::new())

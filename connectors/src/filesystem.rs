@@ -4,8 +4,9 @@
 //! the paths and then of the offsets: Parquet by row groups, JSON by ranges of 64 MiB whose ends move to line ends. Files and
 //! folders whose names start with `.` or `_` don't count. Decoding runs on the I/O runtime.
 //!
-//! Writing: each subtask writes files of its own into a hidden folder of its attempt; a commit renames them. So nothing can
-//! be seen before it is committed, and a crash leaves only hidden folders, which the next attempt's abort removes.
+//! Writing: each subtask writes files of its own into a hidden folder of its attempt and ends them at every barrier; the commit
+//! of a checkpoint renames them. So nothing can be seen before it is committed, and a crash leaves only hidden folders, which the
+//! next attempt's abort removes.
 
 mod columns;
 mod commit;
@@ -84,13 +85,13 @@ const OWN_OPTIONS: &[OptionDescription] = &[
         key: "sink.rolling-policy.file-size",
         required: false,
         default: Some("128MB"),
-        description: "A file that has reached this size is followed by another.",
+        description: "A file that has reached this size is followed by another. So is every file at a checkpoint, in all formats.",
     },
     OptionDescription {
         key: "sink.rolling-policy.rollover-interval",
         required: false,
         default: Some("30 min"),
-        description: "A file that has been written to for so long is followed by another.",
+        description: "A file that has been written to for so long is followed by another; none lives longer than from one checkpoint to the next.",
     },
     OptionDescription {
         key: "sink.rolling-policy.check-interval",
@@ -102,13 +103,13 @@ const OWN_OPTIONS: &[OptionDescription] = &[
         key: "sink.partition-commit.trigger",
         required: false,
         default: Some("process-time"),
-        description: "When a partition is committed: process-time. All are when the job ends.",
+        description: "When a partition is committed: process-time. It is whenever files of it become visible: with each checkpoint, and when the job ends.",
     },
     OptionDescription {
         key: "sink.partition-commit.delay",
         required: false,
         default: Some("0 s"),
-        description: "Only '0 s': partitions are committed when the job ends.",
+        description: "Only '0 s': a partition is committed as soon as files of it become visible.",
     },
     OptionDescription {
         key: "sink.partition-commit.policy.kind",

@@ -357,3 +357,61 @@ fn files_found_later_survive_a_restore_and_arent_found_again() {
     read_until_quiet(reader.as_mut(), &splits, &mut seen);
     assert_eq!(count(&seen), 21_999);
 }
+
+/// The error of a reader that is to go on, or of its first events.
+fn failure(reading: &Reading, splits: Vec<Split>) -> weir_api::Error {
+    let mut reader = reading.reader(splits).unwrap();
+    local(async {
+        loop {
+            match std::future::poll_fn(|context| reader.poll_next(context)).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("it was read"),
+            }
+        }
+    })
+}
+
+#[test]
+fn a_file_that_was_changed_meanwhile_is_named_with_the_place() {
+    for format in ["json", "parquet"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        match format {
+            "json" => {
+                fs::write(&path, (0..20_000).map(|id| line("json", 3, id)).collect::<String>()).unwrap()
+            }
+            _ => parquet(&path, 0..20_000, 20_000),
+        }
+        let whole = fs::read(&path).unwrap();
+        let reading = Reading::new(&files(folder.path(), &[("format", format)]), &schema(), Vec::new());
+        let splits = reading.splits(1);
+        let mut reader = reading.reader(splits.clone()).unwrap();
+        local(std::future::poll_fn(|context| reader.poll_next(context))).unwrap().unwrap();
+        let progress = reader.progress().unwrap();
+        let [SplitProgress::At(position)] = progress[..] else { panic!("{progress:?}") };
+        let begun = at(&splits, &progress);
+        let place = match format {
+            "json" => format!("byte {position}"),
+            _ => format!("row {position} of row group 0"),
+        };
+        let shorter = &whole[..whole.len() - 1];
+        let longer = [whole.as_slice(), b"\n"].concat();
+        for (contents, what) in
+            [(Some(shorter), "bytes, but had"), (Some(&longer), "bytes, but had"), (None, "is gone")]
+        {
+            match contents {
+                Some(contents) => fs::write(&path, contents).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            let error = failure(&reading, begun.clone());
+            assert_eq!(error.code(), weir_api::error::Code::RecordsLost, "{}", error.chain());
+            let text = error.chain();
+            assert!([path.to_str().unwrap(), &place, what].iter().all(|part| text.contains(part)), "{text}");
+        }
+        // One that wasn't begun may come into sight a moment later.
+        assert!(failure(&reading, splits.clone()).is_restartable());
+        fs::write(&path, &whole).unwrap();
+        assert!(count(&resumes_everywhere(&|splits| reading.reader(splits).unwrap(), &begun)) > 0);
+    }
+}

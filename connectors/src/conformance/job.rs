@@ -50,6 +50,13 @@ pub struct Snapshot {
     rows: Vec<i64>,
 }
 
+impl Snapshot {
+    /// Its rows aren't looked for any more: they have been taken away.
+    pub fn forget_rows(&mut self) {
+        self.rows.clear();
+    }
+}
+
 /// See the module.
 pub struct Job<'a> {
     subject: &'a dyn Subject,
@@ -65,6 +72,8 @@ pub struct Job<'a> {
     tasks: Vec<Task>,
     /// The last completed checkpoint.
     pointer: Snapshot,
+    /// The job that the first attempt's snapshot is of, its attempt and its writers.
+    origin: Option<(JobId, Attempt, u32)>,
     committed: BTreeSet<i64>,
 }
 
@@ -86,6 +95,7 @@ impl<'a> Job<'a> {
             next_row: 0,
             tasks: Vec::new(),
             pointer: Snapshot::default(),
+            origin: None,
             committed: BTreeSet::new(),
         })
     }
@@ -99,6 +109,7 @@ impl<'a> Job<'a> {
         job.committed.clone_from(&self.committed);
         job.pointer = snapshot.clone();
         job.checkpoint = snapshot.id;
+        job.origin = Some((self.id, self.attempt, self.most));
         Ok(job)
     }
 
@@ -111,7 +122,15 @@ impl<'a> Job<'a> {
     pub fn start(&mut self, parallelism: u32) -> Outcome {
         let fence = self.attempt;
         self.attempt = fence.next();
-        let pointer = self.pointer.clone();
+        let mut pointer = self.pointer.clone();
+        if let Some((job, attempt, most)) = self.origin.take() {
+            // In that job's name: what it has committed itself isn't committed twice.
+            let scope = CommitScope { job, parallelism: most, ..self.scope(Some(attempt)) };
+            self.committing(scope, &pointer, None)?;
+            self.committed.extend(&pointer.rows);
+            pointer = Snapshot { id: pointer.id, ..Snapshot::default() };
+            self.pointer = pointer.clone();
+        }
         self.commit_fenced(fence, &pointer)?;
         self.abort(fence)?;
         self.most = self.most.max(parallelism);
@@ -198,12 +217,12 @@ impl<'a> Job<'a> {
 
     /// A commit of what a sink without commits in tasks prepared, as the JobManager makes it while the job runs.
     pub fn commit_in_job_manager(&self, fence: Option<Attempt>, snapshot: &Snapshot) -> Outcome {
-        self.committing(fence, snapshot, None)
+        self.committing(self.scope(fence), snapshot, None)
     }
 
     /// One that is broken off after so long, as by the JobManager's death.
     pub fn commit_broken_off(&self, fence: Option<Attempt>, snapshot: &Snapshot, after: Duration) -> Outcome {
-        self.committing(fence, snapshot, Some(after))
+        self.committing(self.scope(fence), snapshot, Some(after))
     }
 
     /// Whether the sink's writers commit.
@@ -218,7 +237,7 @@ impl<'a> Job<'a> {
 
     /// Commits and keeps writers of attempts up to `fence` from committing anything more.
     pub fn commit_fenced(&mut self, fence: Attempt, snapshot: &Snapshot) -> Outcome {
-        self.committing(Some(fence), snapshot, None)?;
+        self.committing(self.scope(Some(fence)), snapshot, None)?;
         self.committed.extend(&snapshot.rows);
         Ok(())
     }
@@ -248,6 +267,16 @@ impl<'a> Job<'a> {
         self.expect("when the job has finished")?;
         let leftovers = self.subject.leftovers().map_err(|error| explained("look for leftovers", &error))?;
         if leftovers.is_empty() { Ok(()) } else { Err(format!("the job has left {leftovers:?}")) }
+    }
+
+    /// Another system takes the output away; false where that can't be.
+    pub fn take_away(&mut self) -> std::result::Result<bool, String> {
+        let taken = self.subject.take_away().map_err(|error| explained("take the output away", &error))?;
+        if taken {
+            self.committed.clear();
+            self.pointer.rows.clear();
+        }
+        Ok(taken)
     }
 
     /// Others see exactly what was committed.
@@ -309,14 +338,9 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn committing(
-        &self,
-        fence: Option<Attempt>,
-        snapshot: &Snapshot,
-        broken_off: Option<Duration>,
-    ) -> Outcome {
+    fn committing(&self, scope: CommitScope, snapshot: &Snapshot, broken_off: Option<Duration>) -> Outcome {
         let committer = self.committer()?;
-        let (scope, prepared) = (self.scope(fence), snapshot.prepared.clone());
+        let prepared = snapshot.prepared.clone();
         let commit = async move { committer.commit(&scope, prepared).await };
         let committed = match broken_off {
             None => self.on_io(commit)?,

@@ -23,6 +23,7 @@ pub const SCENARIOS: &[(&str, Play)] = &[
     ("writers go on when their attempt is over", zombies),
     ("a savepoint is restored when its job has gone back behind it", savepoint_of_the_past),
     ("a savepoint is restored while its job goes on", savepoint_forks),
+    ("another system takes the output away", taken_away),
     ("checkpoints without rows", no_rows),
     ("a random life, 1", |job| random_life(job, 1)),
     ("a random life, 2", |job| random_life(job, 2)),
@@ -264,6 +265,45 @@ fn savepoint_forks(mut job: Job<'_>) -> Outcome {
     other.write(20)?;
     other.checkpoint()?;
     job.crash();
+    job.abort(job.attempt())?;
+    other.finish()
+}
+
+fn taken_away(mut job: Job<'_>) -> Outcome {
+    job.start(2)?;
+    for _ in 0..2 {
+        job.write(60)?;
+        job.checkpoint()?;
+        if !job.take_away()? {
+            return job.finish();
+        }
+        // What is gone was committed: it neither comes again nor is it missed.
+        job.crash();
+        job.start(3)?;
+        job.expect("after a restart")?;
+        job.write(20)?;
+        job.checkpoint()?;
+        job.expect("after a checkpoint")?;
+        job.write(20)?;
+        let snapshot = job.barrier()?;
+        job.publish(&snapshot);
+        job.crash();
+        job.start(2)?;
+        job.expect("after another restart")?;
+    }
+    // Stopped with a savepoint, and started from it when the output is elsewhere.
+    job.write(20)?;
+    let mut savepoint = job.barrier()?;
+    job.publish(&savepoint);
+    job.crash();
+    job.commit_fenced(job.attempt(), &savepoint)?;
+    job.take_away()?;
+    savepoint.forget_rows();
+    let mut other = job.restored_from(&savepoint)?;
+    other.start(1)?;
+    other.expect("when the savepoint is restored")?;
+    other.write(20)?;
+    other.checkpoint()?;
     job.abort(job.attempt())?;
     other.finish()
 }

@@ -1,25 +1,30 @@
 //! Makes prepared files visible, and removes what was never committed. Runs in the JobManager.
 //!
 //! Invariant: committing twice is committing once: a file that is no longer in its hidden folder but at its place is done, and so
-//! is an object that is there though its upload is gone. What a savepoint holds is marked, and stays until it is committed.
+//! is an object that is there though its upload is gone. What was committed while the job took checkpoints is noted, so that a
+//! restart knows it when others have taken the files away. What a savepoint holds is marked, and stays until it is committed.
 //!
 //! Writers make nothing visible, so a fence is nothing to do: what a writer of an ended attempt still writes is in no checkpoint,
 //! and the next removal of leftovers finds it.
 
+mod ledger;
 mod objects;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, JobId};
+use weir_api::id::{Attempt, CheckpointId, JobId};
 use weir_api::sink::{CommitScope, Committer, Prepared};
 use weir_api::storage::Location;
 
 use super::layout;
+use ledger::Ledger;
+
 use super::output::Pending;
 use super::parts::sync_folder;
 
@@ -39,14 +44,13 @@ pub struct FileCommitter {
 
 #[async_trait]
 impl Committer for FileCommitter {
-    async fn commit(&self, _scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
-        let pending = decoded(&prepared)?;
-        let success = self.success.clone();
-        match &self.root {
-            Location::Local(_) => blocking(move || rename_all(&pending, success.as_ref())).await,
-            Location::Object(root) => objects::complete_all(root, &pending, success.as_ref()).await,
-        }
-        .map_err(|error| self.within(error))
+    async fn commit(&self, scope: &CommitScope, prepared: Vec<Prepared>) -> Result<()> {
+        let committed = match scope.blobs {
+            Some(_) => self.commit_noted(scope, &prepared).await,
+            // Without checkpoints there is one commit, when nothing is left to restart.
+            None => self.commit_all(decoded(&prepared)?).await,
+        };
+        committed.map_err(|error| self.within(error))
     }
 
     async fn keep(&self, _scope: &CommitScope, prepared: &[Prepared]) -> Result<()> {
@@ -70,7 +74,49 @@ impl Committer for FileCommitter {
     }
 }
 
+/// Who prepared output, and for which checkpoint.
+type Origin = (JobId, Attempt, CheckpointId);
+
 impl FileCommitter {
+    /// Commits what isn't noted as committed, then notes it.
+    async fn commit_noted(&self, scope: &CommitScope, prepared: &[Prepared]) -> Result<()> {
+        let (mut ledgers, mut new) = (BTreeMap::new(), Vec::new());
+        let mut origins: BTreeSet<Origin> = BTreeSet::new();
+        for (pending, prepared) in decoded(prepared)?.into_iter().zip(prepared) {
+            // Output of another job comes from its savepoint.
+            let Some((job, attempt)) = layout::owner(pending.hidden_name()) else {
+                let what = format!("'{}' isn't a folder of prepared output", pending.hidden_name());
+                return Err(Error::new(Code::MalformedMessage, what));
+            };
+            if !ledgers.contains_key(&job) {
+                let ledger = Ledger::read(&self.root, &layout::ledger(job, &scope.uid)).await?;
+                ledgers.insert(job, ledger);
+            }
+            let noted = ledgers.get(&job).is_some_and(|ledger| ledger.holds(attempt, prepared.checkpoint));
+            if !noted {
+                new.push(pending);
+                origins.insert((job, attempt, prepared.checkpoint));
+            }
+        }
+        self.commit_all(new).await?;
+        for (job, mut ledger) in ledgers {
+            let of_job = origins.iter().filter(|origin| origin.0 == job);
+            let count = of_job.map(|(_, attempt, checkpoint)| ledger.add(*attempt, *checkpoint)).count();
+            if count > 0 {
+                ledger.write(&self.root, &layout::ledger(job, &scope.uid)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_all(&self, pending: Vec<Pending>) -> Result<()> {
+        let success = self.success.clone();
+        match &self.root {
+            Location::Local(_) => blocking(move || rename_all(&pending, success.as_ref())).await,
+            Location::Object(root) => objects::complete_all(root, &pending, success.as_ref()).await,
+        }
+    }
+
     fn within(&self, error: Error) -> Error {
         error.context(format_args!("table {}", self.table))
     }
@@ -80,7 +126,7 @@ fn decoded(prepared: &[Prepared]) -> Result<Vec<Pending>> {
     prepared.iter().map(|prepared| Pending::of(&prepared.committable.payload)).collect()
 }
 
-async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::internal("a commit ended early").with_source(error))?
@@ -104,6 +150,9 @@ fn rename_all(pending: &[Pending], success: Option<&SuccessFile>) -> Result<()> 
         match fs::rename(from, to) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound && to.exists() => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(lost(&from.display(), &to.display()).with_source(error));
+            }
             Err(error) => return Err(failed("commit", from, error)),
         }
         remove_file(&layout::kept(from))?;
@@ -150,6 +199,16 @@ fn keep_all(pending: &[Pending]) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("keep output in", folder, error)),
         _ => Ok(()),
     })
+}
+
+/// Output of a completed checkpoint is neither where it was prepared nor where it is to be seen.
+fn lost(prepared: &dyn Display, to: &dyn Display) -> Error {
+    Error::new(
+        Code::OutputUnknown,
+        format!(
+            "commit {prepared}: it is gone, {to} isn't there, and nothing says that it was; if others have taken that file, put an empty one there to go on"
+        ),
+    )
 }
 
 /// Makes a folder with those above it, and their entries durable.

@@ -13,11 +13,12 @@ use weir_api::config::Configuration;
 use weir_api::connector::Connector;
 use weir_api::error::Result;
 use weir_api::sink::Sink;
-use weir_api::storage::object_store::ObjectStore;
+use weir_api::storage::object_store::{ObjectStore, ObjectStoreExt};
 use weir_api::storage::{FileSystems, Location};
 use weir_proto::v1::TableSpec;
 
 use super::FileSystem;
+use super::split::FileSplit;
 use crate::conformance::{self, Subject};
 use crate::testing::{read_with, reader_context, runtime, table};
 
@@ -95,6 +96,21 @@ impl Subject for Files {
         Ok(read.column(0).as_primitive::<Int64Type>().values().to_vec())
     }
 
+    fn take_away(&self) -> Result<bool> {
+        let source = self.connector().source(&self.spec)?;
+        for split in self.io.block_on(source.discover(1))? {
+            match self.file_systems.resolve(&FileSplit::of(&split)?.file.path)? {
+                Location::Local(path) => match std::fs::remove_file(path) {
+                    // A file of several splits.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                },
+                Location::Object(at) => self.io.block_on(at.bucket.objects.delete(&at.key)).unwrap(),
+            }
+        }
+        Ok(true)
+    }
+
     fn leftovers(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
         match self.file_systems.resolve(&self.root)? {
@@ -106,6 +122,8 @@ impl Subject for Files {
                 found.extend(keys.filter(|key| key.contains("/.")));
             }
         }
+        // What was committed is noted for as long as a snapshot may be restored.
+        found.retain(|path| !path.ends_with(".committed"));
         Ok(found)
     }
 }

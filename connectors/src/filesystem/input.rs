@@ -1,11 +1,14 @@
 //! Files open for reading, wherever they are.
 //!
 //! A local file is read where it lies. An object is read by ranges, a few of them ahead of what is decoded, so that a request's
-//! delay is paid once. Invariant: what has been fetched and not taken is bounded. Reading blocks: it happens on the I/O
-//! runtime's threads for blocking work.
+//! delay is paid once. Invariant: what has been fetched and not taken is bounded; nothing is read of an object that has been
+//! replaced since it was found, and reading doesn't go on in a local file whose size is another. Reading blocks: it happens on
+//! the I/O runtime's threads for blocking work.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::error::Error as StdError;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -15,7 +18,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use weir_api::error::{Code, Error, Result};
-use weir_api::storage::object_store::{ObjectStore, ObjectStoreExt};
+use weir_api::storage::object_store::{
+    Error as StoreError, GetOptions, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, coalesce_ranges,
+};
 use weir_api::storage::{FileSystems, Location, ObjectLocation, failed};
 
 use super::split::FileInfo;
@@ -41,6 +46,29 @@ impl Inputs {
         Self { file_systems, io }
     }
 
+    /// Looks whether a local file is what was found, before it is read; `place`: where reading goes on that was begun before.
+    /// Objects are asked for under the condition that they are.
+    pub fn check(&self, file: &FileInfo, place: Option<&dyn Display>) -> Result<()> {
+        let Location::Local(path) = self.file_systems.resolve(&file.path)? else { return Ok(()) };
+        let len = match fs::metadata(&path) {
+            Ok(metadata) => Some(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        let what = match (len, place) {
+            (Some(len), _) if len == file.len => return Ok(()),
+            // What is appended to a file isn't read.
+            (Some(len), None) if len > file.len => return Ok(()),
+            (Some(len), _) => format!("has {len} bytes, but had {} when it was found", file.len),
+            (None, _) => "is gone".to_owned(),
+        };
+        Err(match place {
+            Some(place) => changed(&file.path, place, &what),
+            // Another machine may not see yet what was written a moment ago.
+            None => Error::new(Code::Io, format!("{} {what}", file.path)),
+        })
+    }
+
     /// The bytes of a file from `start` on, most of them up to `end`.
     pub fn from(&self, file: &FileInfo, start: u64, end: u64) -> Result<Box<dyn Read + Send>> {
         Ok(match self.file_systems.resolve(&file.path)? {
@@ -55,6 +83,7 @@ impl Inputs {
                 requested: start,
                 end,
                 len: file.len,
+                etag: file.etag.clone(),
                 current: Bytes::new(),
                 ahead: VecDeque::new(),
             }),
@@ -66,7 +95,8 @@ impl Inputs {
         let source = match self.file_systems.resolve(&file.path)? {
             Location::Local(path) => ChunkSource::Local(File::open(&path)?),
             Location::Object(location) => {
-                ChunkSource::Object { location, io: self.io.clone(), len: file.len }
+                let (io, etag) = (self.io.clone(), file.etag.clone());
+                ChunkSource::Object { location, io, len: file.len, etag }
             }
         };
         Ok(Chunks { source, loaded: Vec::new() })
@@ -82,6 +112,7 @@ struct ObjectReader {
     /// So far it is worth to read ahead.
     end: u64,
     len: u64,
+    etag: Option<String>,
     current: Bytes,
     ahead: VecDeque<JoinHandle<Result<Bytes>>>,
 }
@@ -89,14 +120,52 @@ struct ObjectReader {
 impl ObjectReader {
     fn request(&mut self, range: Range<u64>) {
         self.requested = range.end;
-        let location = self.location.clone();
-        self.ahead.push_back(self.io.spawn(async move { get(&location, range).await }));
+        let (location, etag) = (self.location.clone(), self.etag.clone());
+        self.ahead.push_back(self.io.spawn(async move { get(&location, range, etag).await }));
     }
 }
 
-async fn get(location: &ObjectLocation, range: Range<u64>) -> Result<Bytes> {
-    let objects = &location.bucket.objects;
-    objects.get_range(&location.key, range).await.map_err(|error| failed("read", location, error))
+async fn get(location: &ObjectLocation, range: Range<u64>, etag: Option<String>) -> Result<Bytes> {
+    let start = range.start;
+    match requested(location, range, etag).await {
+        Err(StoreError::Precondition { .. }) => {
+            Err(changed(location, &format_args!("byte {start}"), "has been replaced since it was found"))
+        }
+        Err(StoreError::NotFound { .. }) => Err(changed(location, &format_args!("byte {start}"), "is gone")),
+        found => found.map_err(|error| failed("read", location, error)),
+    }
+}
+
+async fn requested(
+    location: &ObjectLocation,
+    range: Range<u64>,
+    etag: Option<String>,
+) -> std::result::Result<Bytes, StoreError> {
+    let options = GetOptions { range: Some(range.into()), if_match: etag, ..GetOptions::default() };
+    location.bucket.objects.get_opts(&location.key, options).await?.bytes().await
+}
+
+/// What is to be read isn't there any more as it was found.
+fn changed(path: &dyn Display, place: &dyn Display, what: &str) -> Error {
+    Error::new(
+        Code::RecordsLost,
+        format!("go on with {path} at {place}: it {what}; put it back as it was, or start the job anew"),
+    )
+}
+
+/// The error of this crate behind one of a reader of files, which only hands it on.
+pub fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 impl Read for ObjectReader {
@@ -128,7 +197,7 @@ impl Drop for ObjectReader {
 
 enum ChunkSource {
     Local(File),
-    Object { location: ObjectLocation, io: Handle, len: u64 },
+    Object { location: ObjectLocation, io: Handle, len: u64, etag: Option<String> },
 }
 
 /// A file whose parts are read in any order; see [`Self::load`].
@@ -146,10 +215,9 @@ impl Chunks {
             ChunkSource::Local(file) => {
                 ranges.iter().map(|range| read_at(file, range)).collect::<io::Result<Vec<_>>>()?
             }
-            ChunkSource::Object { location, io, .. } => {
-                let objects = &location.bucket.objects;
-                io.block_on(objects.get_ranges(&location.key, ranges))
-                    .map_err(|error| failed("read", location, error))?
+            ChunkSource::Object { location, io, etag, .. } => {
+                let fetch = |range| get(location, range, etag.clone());
+                io.block_on(coalesce_ranges(ranges, fetch, OBJECT_STORE_COALESCE_DEFAULT))?
             }
         };
         self.loaded = ranges.iter().map(|range| range.start).zip(bytes).collect();
@@ -169,7 +237,7 @@ impl Chunks {
         }
         match &self.source {
             ChunkSource::Local(file) => Ok(read_at(file, &range)?),
-            ChunkSource::Object { location, io, .. } => io.block_on(get(location, range)),
+            ChunkSource::Object { location, io, etag, .. } => io.block_on(get(location, range, etag.clone())),
         }
     }
 }

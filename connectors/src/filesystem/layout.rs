@@ -3,7 +3,8 @@
 //! Files: `<path>/.weir-<job>-<attempt>/part-<uid>-<subtask>-<n>.<ext>` while they are written,
 //! `<path>/<partition>/part-<uid>-<subtask>-<n>.<ext>` once committed. Objects have the second name alone, as an upload can't be
 //! seen; a marker `<path>/.weir-<job>-<attempt>/<name>.upload` names each upload that isn't complete. A hidden file that a savepoint
-//! holds has an empty one beside it, `<name>.kept`. `<uid>` comes from job,
+//! holds has an empty one beside it, `<name>.kept`. `<path>/.weir-<job>.<operator>.committed` notes what a job that takes checkpoints
+//! has committed. `<uid>` comes from job,
 //! attempt and operator, so that no two runs, and no two sinks of one job, ever give the same name.
 
 use std::path::{Path, PathBuf};
@@ -37,9 +38,7 @@ impl Names {
     /// The name of file `n`.
     #[must_use]
     pub fn part(&self, n: u32) -> String {
-        let fold =
-            |hash: u64, bytes: &[u8]| bytes.iter().fold(hash, |hash, byte| mix(hash ^ u64::from(*byte)));
-        let hash = fold(fold(u64::from(self.attempt.0), self.job.as_bytes()), self.uid.as_bytes());
+        let hash = folded(folded(u64::from(self.attempt.0), self.job.as_bytes()), self.uid.as_bytes());
         format!("part-{hash:016x}-{}-{n}.{}", self.subtask, self.extension)
     }
 
@@ -82,11 +81,27 @@ fn key(text: &str) -> Result<Key> {
     Key::parse(text.trim_start_matches('/')).map_err(|error| failed("name", &text, error.into()))
 }
 
+/// The name of the note of what a job's sink has committed.
+#[must_use]
+pub fn ledger(job: JobId, uid: &str) -> String {
+    format!("{PREFIX}{job}.{:016x}.committed", folded(0, uid.as_bytes()))
+}
+
+/// Whose hidden folder has this name.
+#[must_use]
+pub fn owner(name: &str) -> Option<(JobId, Attempt)> {
+    let (job, attempt) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    Some((job.parse().ok()?, Attempt(attempt.parse().ok()?)))
+}
+
+fn folded(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| mix(hash ^ u64::from(*byte)))
+}
+
 /// The attempt whose hidden folder has this name, if it is one of this job.
 #[must_use]
 pub fn attempt_of(name: &str, job: JobId) -> Option<Attempt> {
-    let attempt = name.strip_prefix(PREFIX)?.strip_prefix(&job.to_string())?.strip_prefix('-')?;
-    attempt.parse().ok().map(Attempt)
+    owner(name).filter(|(owner, _)| *owner == job).map(|(_, attempt)| attempt)
 }
 
 #[cfg(test)]

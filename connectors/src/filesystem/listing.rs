@@ -100,7 +100,7 @@ fn visit(path: &Path, depth: usize, files: &mut Vec<FileInfo>) -> Result<()> {
         let Some(path) = path.to_str().map(str::to_owned) else {
             return Err(Error::new(Code::Unsupported, format!("{} isn't a path in UTF-8", path.display())));
         };
-        files.push(FileInfo { path, len: metadata.len(), modified_millis });
+        files.push(FileInfo { path, len: metadata.len(), modified_millis, etag: None });
         return Ok(());
     }
     if depth == MAX_DEPTH {

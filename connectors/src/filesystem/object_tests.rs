@@ -11,7 +11,8 @@ use weir_api::connector::Connector;
 use weir_api::error::Code;
 use weir_api::id::{Attempt, JobId};
 use weir_api::sink::Committable;
-use weir_api::storage::object_store::ObjectStore;
+use weir_api::storage::object_store::path::Path as Key;
+use weir_api::storage::object_store::{ObjectStore, ObjectStoreExt};
 use weir_api::storage::{FileSystems, Location};
 
 use super::FileSystem;
@@ -127,4 +128,40 @@ fn an_abort_gives_up_the_uploads_of_ended_attempts_alone() {
     assert_eq!(error.code(), Code::Io);
     fixture.io.block_on(crate::testing::commit(committer.as_ref(), kept)).unwrap();
     assert_eq!(fixture.read(), rows(10..20));
+}
+
+#[test]
+fn an_object_that_was_replaced_or_is_gone_isnt_read_on() {
+    for format in ["json", "parquet"] {
+        let fixture = Fixture::new(format);
+        let write = |attempt, rows| {
+            let committables = fixture.write(attempt, rows);
+            let committer = fixture.committer();
+            fixture.io.block_on(crate::testing::commit(committer.as_ref(), committables)).unwrap();
+        };
+        write(1, vec![rows(0..100)]);
+        let source = FileSystem::new(fixture.file_systems.clone()).source(&fixture.spec()).unwrap();
+        let splits = fixture.io.block_on(source.discover(1)).unwrap();
+        let read = |splits| {
+            read_with(source.as_ref(), reader_context(schema(), fixture.io.handle().clone()), splits)
+        };
+        assert_eq!(read(splits.clone()).unwrap().num_rows(), 100);
+        let Location::Object(root) = fixture.file_systems.resolve("memory://bucket/out").unwrap() else {
+            panic!("a bucket")
+        };
+        let [key] = fixture.keys().try_into().unwrap();
+        let key = Key::parse(&key).unwrap();
+        let old = fixture
+            .io
+            .block_on(async { root.bucket.objects.get(&key).await.unwrap().bytes().await.unwrap() });
+        // The same bytes again: who knows what they are.
+        fixture.io.block_on(root.bucket.objects.put(&key, old.into())).unwrap();
+        let error = read(splits.clone()).expect_err("replaced");
+        assert_eq!(error.code(), Code::RecordsLost, "{}", error.chain());
+        let text = error.chain();
+        assert!(text.contains(key.as_ref()) && text.contains("byte") && text.contains("replaced"), "{text}");
+        fixture.io.block_on(root.bucket.objects.delete(&key)).unwrap();
+        let error = read(splits).expect_err("gone");
+        assert_eq!(error.code(), Code::RecordsLost, "{}", error.chain());
+    }
 }

@@ -53,6 +53,18 @@ impl Pending {
             .map_err(|error| Error::internal("describe a written file").with_source(error))
     }
 
+    /// The name of the hidden folder that it was written in, or noted in.
+    #[must_use]
+    pub fn hidden_name(&self) -> &str {
+        let folder = match self {
+            Self::Rename { from, .. } => {
+                from.parent().and_then(Path::file_name).and_then(|name| name.to_str())
+            }
+            Self::Complete { marker, .. } => marker.rsplit('/').nth(1),
+        };
+        folder.unwrap_or_default()
+    }
+
     /// What a committable says.
     pub fn of(committable: &[u8]) -> Result<Self> {
         serde_json::from_slice(committable).map_err(|error| {

@@ -1,5 +1,6 @@
 //! Reads row groups of Parquet files: only the wanted leaves and rows, cast to the declared types.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use weir_api::metrics::OperatorMetrics;
 use weir_api::source::{SourceEvent, SplitProgress};
 
 use super::columns::Assembly;
-use super::input::{Chunks, Inputs};
+use super::input::{Chunks, Inputs, cause};
 use super::pruned::{Next, Splits};
 use super::read_ahead::{Blocks, Step};
 use super::split::{FileInfo, FileSplit, Given, Part};
@@ -87,7 +88,12 @@ impl ParquetBlocks {
     }
 
     fn failed(&self, path: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::new(Code::MalformedRecord, format!("table {}: read {path}", self.table)).with_source(error)
+        let error = error.into();
+        let code = match cause(error.as_ref()).map(Error::code) {
+            Some(code @ (Code::Io | Code::RecordsLost)) => code,
+            _ => Code::MalformedRecord,
+        };
+        Error::new(code, format!("table {}: read {path}", self.table)).with_source(error)
     }
 
     fn footer(&mut self, file: &FileInfo, chunks: &Chunks) -> Result<ArrowReaderMetadata> {
@@ -108,6 +114,8 @@ impl ParquetBlocks {
             return Err(Error::internal(format!("a split of lines of {} for a Parquet table", file.path)));
         };
         let within = |error: Error| error.context(format_args!("table {}: read {}", self.table, file.path));
+        let place = from.map(|row| format!("row {row} of row group {group}"));
+        self.inputs.check(&file, place.as_ref().map(|place| place as &dyn Display)).map_err(within)?;
         let mut chunks = self.inputs.chunks(&file).map_err(within)?;
         let footer = self.footer(&file, &chunks)?;
         if group >= footer.metadata().num_row_groups() {
@@ -228,7 +236,7 @@ impl Blocks for ParquetBlocks {
                 let after = Some((split, SplitProgress::At(rows)));
                 Ok(Some(Step { event: SourceEvent::Records { split, records }, after }))
             }
-            Err(error) if self.malformed.fails() => Err(error),
+            Err(error) if self.malformed.fails() || error.code() != Code::MalformedRecord => Err(error),
             Err(error) => self.malformed_group(&open, &error).map(Some),
         }
     }

@@ -187,7 +187,7 @@ mod tests {
     fn parts_of_a_file_continue_each_other_and_files_do_not() {
         let split = |path: &str, group| Given {
             split: FileSplit {
-                file: FileInfo { path: path.into(), len: 0, modified_millis: 0 },
+                file: FileInfo { path: path.into(), len: 0, modified_millis: 0, etag: None },
                 part: Part::RowGroup(group),
             },
             progress: SplitProgress::Fresh,

@@ -10,7 +10,7 @@ use weir_api::metrics::OperatorMetrics;
 use weir_api::source::{SourceEvent, SplitProgress};
 
 use super::columns::Assembly;
-use super::input::Inputs;
+use super::input::{Inputs, cause};
 use super::lines::{Line, Lines, first_byte};
 use super::pruned::{Next, Splits};
 use super::read_ahead::{Blocks, Step};
@@ -74,12 +74,16 @@ impl RecordBlocks {
         let within =
             |error: Error| error.context(format_args!("table {}: read {}", self.table, split.file.path));
         let first = from.unwrap_or(first_byte(start));
+        let place = from.map(|position| format!("byte {position}"));
+        self.inputs
+            .check(&split.file, place.as_ref().map(|place| place as &dyn fmt::Display))
+            .map_err(within)?;
         let input = self.inputs.from(&split.file, first, end).map_err(within)?;
         let lines = match from {
             Some(position) => Ok(Lines::from(input, position, end, MAX_RECORD_BYTES, self.quotes.clone())),
             None => Lines::new(input, start, end, MAX_RECORD_BYTES, self.quotes.clone()),
         }
-        .map_err(|error| reading(&self.table, &split.file.path).with_source(error))?;
+        .map_err(|error| reading(&self.table, &split.file.path, error))?;
         self.assembly
             .open(&split.file)
             .map_err(|error| error.context(format_args!("table {}", self.table)))?;
@@ -90,10 +94,8 @@ impl RecordBlocks {
     fn fill(&mut self, open: &mut Open) -> Result<bool> {
         let mut bytes = 0;
         let ended = loop {
-            let next = open
-                .lines
-                .next()
-                .map_err(|error| reading(&self.table, &open.split.file.path).with_source(error))?;
+            let next =
+                open.lines.next().map_err(|error| reading(&self.table, &open.split.file.path, error))?;
             match next {
                 None => break true,
                 Some(Line::Whole { offset, range, is_utf8 }) => {
@@ -160,8 +162,9 @@ impl Blocks for RecordBlocks {
     }
 }
 
-fn reading(table: &str, path: &str) -> Error {
-    Error::new(Code::Io, format!("table {table}: read {path}"))
+fn reading(table: &str, path: &str, error: std::io::Error) -> Error {
+    let code = cause(&error).map_or(Code::Io, Error::code);
+    Error::new(code, format!("table {table}: read {path}")).with_source(error)
 }
 
 /// Where a record stands: `path:offset`, or with the line's number for people.

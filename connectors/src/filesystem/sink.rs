@@ -87,12 +87,12 @@ fn positive<T: Default + PartialEq>(options: &Options<'_>, key: &str, value: T) 
     if value == T::default() { Err(options.refuse(key, "more than 0")) } else { Ok(value) }
 }
 
-/// What happens to a partition when it is committed: the job's end is the one commit that there is.
+/// What happens to a partition when it is committed: whenever files of it become visible.
 fn success_file(options: &Options<'_>) -> Result<Option<SuccessFile>> {
     options.one_of("sink.partition-commit.trigger", &[("process-time", ())])?;
     if !options.duration("sink.partition-commit.delay")?.is_zero() {
         return Err(options
-            .refuse("sink.partition-commit.delay", "'0 s' (partitions are committed when the job ends)"));
+            .refuse("sink.partition-commit.delay", "'0 s' (partitions are committed with each checkpoint)"));
     }
     let name = options.required("sink.partition-commit.success-file.name")?;
     if options.text("sink.partition-commit.policy.kind").is_none() {

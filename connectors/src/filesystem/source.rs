@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn files_are_cut_into_ranges_in_order() {
-        let file = |path: &str, len| FileInfo { path: path.into(), len, modified_millis: 0 };
+        let file = |path: &str, len| FileInfo { path: path.into(), len, modified_millis: 0, etag: None };
         let mut splits = Vec::new();
         line_splits(&file("/a", 349), 100, &mut splits).unwrap();
         line_splits(&file("/b", 0), 100, &mut splits).unwrap();

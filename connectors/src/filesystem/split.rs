@@ -30,6 +30,9 @@ pub struct FileInfo {
     pub len: u64,
     /// When it was written last: milliseconds since 1970-01-01T00:00:00Z.
     pub modified_millis: i64,
+    /// What an object store says of its contents; another one stands for other contents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// A part of a file.

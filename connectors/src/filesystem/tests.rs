@@ -170,7 +170,7 @@ fn an_abort_removes_what_the_jobs_attempts_left_and_nothing_else() {
     fs::remove_file(folder.path().join(&visible(folder.path())[0])).unwrap();
     let error =
         io.block_on(crate::testing::commit(committer.as_ref(), kept)).expect_err("what was prepared is lost");
-    assert_eq!(error.code(), Code::Io);
+    assert_eq!(error.code(), Code::OutputUnknown);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn folder_of(pending: &Pending) -> Option<&str> {
     }
 }
 
-fn parse(key: &str) -> Result<Key> {
+pub fn parse(key: &str) -> Result<Key> {
     Key::parse(key).map_err(|error| failed("name", &key, error.into()))
 }
 
@@ -66,6 +66,9 @@ async fn complete(root: ObjectLocation, pending: Pending) -> Result<()> {
         // upload has this key.
         Err(error) => match root.bucket.objects.head(&to.key).await {
             Ok(_) => Ok(()),
+            Err(head) if is_not_found(&head) && is_not_found(&error) => {
+                Err(super::lost(&format_args!("upload {upload}"), &to).with_source(error))
+            }
             Err(_) => Err(failed("commit", &to, error)),
         },
     }

@@ -17,6 +17,7 @@ pub async fn list(location: &ObjectLocation) -> Result<Vec<FileInfo>> {
         path: location.bucket.at(meta.location).to_string(),
         len: meta.size,
         modified_millis: meta.last_modified.timestamp_millis(),
+        etag: meta.e_tag,
     };
     let key = location.key.as_ref();
     let pattern = match is_glob(key) {
