@@ -10,6 +10,7 @@
 mod ledger;
 mod objects;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs;
@@ -88,9 +89,8 @@ impl FileCommitter {
                 let what = format!("'{}' isn't a folder of prepared output", pending.hidden_name());
                 return Err(Error::new(Code::MalformedMessage, what));
             };
-            if !ledgers.contains_key(&job) {
-                let ledger = Ledger::read(&self.root, &layout::ledger(job, &scope.uid)).await?;
-                ledgers.insert(job, ledger);
+            if let Entry::Vacant(missing) = ledgers.entry(job) {
+                missing.insert(Ledger::read(&self.root, &layout::ledger(job, &scope.uid)).await?);
             }
             let noted = ledgers.get(&job).is_some_and(|ledger| ledger.holds(attempt, prepared.checkpoint));
             if !noted {
