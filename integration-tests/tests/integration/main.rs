@@ -18,6 +18,7 @@ mod kafka;
 mod layers;
 mod malformed;
 mod nexmark;
+mod recovery;
 mod slow_sink;
 mod smoke;
 mod topics;
