@@ -1,8 +1,9 @@
 -- Fraud detection on card transactions: features per card over tumbling and hopping windows, and alerts where they stand out.
 --
--- The transactions come from a seed, so every run sees the same cards and amounts. Run it with
+-- The transactions come from a seed, so every run sees the same cards and amounts; they go on until the job is stopped. Run it with
 --   weir run examples/fraud-detection.sql
--- The alerts are printed by the TaskManagers and, when the job has finished, stand in /tmp/weir/alerts as JSON lines.
+-- on a cluster that takes checkpoints (`execution.checkpointing.interval`, `execution.checkpointing.dir`): with each of them alerts come
+-- into /tmp/weir/alerts as JSON lines. The TaskManagers print them too, at once, and after a failure some of them again.
 
 CREATE TABLE transactions (
     card INT,
@@ -17,7 +18,6 @@ CREATE TABLE transactions (
     'connector' = 'datagen',
     'seed' = '42',
     'rows-per-second' = '20000',
-    'number-of-rows' = '600000',
     'fields.card.min' = '1',
     'fields.card.max' = '5000',
     'fields.merchant.min' = '1',
