@@ -4,6 +4,7 @@
 //! text at `/metrics`), errors are `{"errors": ["…"]}` with a status that says who must act; bodies are bounded; what is shown in
 //! one answer was true at one moment, as the core is read in one step.
 
+mod checkpoints;
 mod cluster;
 mod error;
 mod exceptions;
@@ -11,6 +12,7 @@ mod jobs;
 mod managers;
 mod metrics;
 mod openapi;
+mod operations;
 mod path;
 mod plan;
 mod prometheus;
@@ -97,6 +99,17 @@ fn api() -> Router<App> {
         .route("/jobs/{jobid}/plan", get(plan::plan))
         .route("/jobs/{jobid}/exceptions", get(exceptions::exceptions))
         .route("/jobs/{jobid}/metrics", get(metrics::of_job))
+        .route("/jobs/{jobid}/checkpoints", get(checkpoints::statistics).post(operations::checkpoint))
+        .route("/jobs/{jobid}/checkpoints/config", get(checkpoints::config))
+        .route("/jobs/{jobid}/checkpoints/details/{checkpointid}", get(checkpoints::details))
+        .route(
+            "/jobs/{jobid}/checkpoints/details/{checkpointid}/subtasks/{vertexid}",
+            get(checkpoints::of_vertex),
+        )
+        .route("/jobs/{jobid}/checkpoints/{triggerid}", get(operations::checkpoint_result))
+        .route("/jobs/{jobid}/savepoints", post(operations::savepoint))
+        .route("/jobs/{jobid}/savepoints/{triggerid}", get(operations::savepoint_result))
+        .route("/jobs/{jobid}/stop", post(operations::stop))
         .route("/jobs/{jobid}/vertices/{vertexid}", get(vertices::details))
         .route("/jobs/{jobid}/vertices/{vertexid}/backpressure", get(traffic::backpressure))
         .route("/jobs/{jobid}/vertices/{vertexid}/watermarks", get(traffic::watermarks))

@@ -25,9 +25,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use weir_api::id::{Attempt, CheckpointId, SubtaskIndex, VertexIndex};
 
-pub use self::pending::{Kind, Savepoint, Stop};
+pub use self::pending::{InProgress, Kind, Savepoint, Stop};
 pub use self::settings::{Retention, Settings};
-pub use self::statistics::{Counts, Finished, Outcome};
+pub use self::statistics::{Counts, Finished, Outcome, Statistics};
 
 use self::pending::{Pending, Phase};
 use super::now::Now;
@@ -203,7 +203,7 @@ pub struct Coordinator<A> {
     next_periodic: Option<u64>,
     last_end: Option<u64>,
     failures_in_a_row: u32,
-    statistics: statistics::Statistics,
+    statistics: Statistics<A>,
 }
 
 impl<A: Clone> Coordinator<A> {
@@ -227,7 +227,7 @@ impl<A: Clone> Coordinator<A> {
             next_periodic: None,
             last_end: None,
             failures_in_a_row: 0,
-            statistics: statistics::Statistics::default(),
+            statistics: Statistics::default(),
         }
     }
 
@@ -357,8 +357,13 @@ impl<A: Clone> Coordinator<A> {
 
     /// Counts and the last checkpoints, for users.
     #[must_use]
-    pub const fn statistics(&self) -> &statistics::Statistics {
+    pub const fn statistics(&self) -> &Statistics<A> {
         &self.statistics
+    }
+
+    /// Those that haven't ended, oldest first.
+    pub fn under_way(&self) -> impl DoubleEndedIterator<Item = InProgress<'_, A>> {
+        self.pending.iter().map(|(checkpoint, pending)| pending.so_far(*checkpoint))
     }
 
     fn is_current(&self, attempt: Attempt) -> bool {

@@ -76,7 +76,7 @@ impl<A: Clone> Coordinator<A> {
         let Phase::Publishing(written) = &pending.phase else { return };
         self.failures_in_a_row = 0;
         self.last_end = Some(now.monotonic_millis);
-        self.statistics.complete(&pending.finished(Outcome::Completed(written.clone()), now));
+        self.statistics.complete(pending.finished(checkpoint, Outcome::Completed(written.clone()), now));
         if pending.kind.is_requested() {
             actions.push(Action::Answer { kind: pending.kind.clone(), result: Ok(written.path.clone()) });
         }
@@ -141,7 +141,7 @@ impl<A: Clone> Coordinator<A> {
     ) {
         let Some(pending) = self.pending.remove(&checkpoint) else { return };
         self.last_end = Some(now.monotonic_millis);
-        self.statistics.fail(&pending.finished(Outcome::Failed(reason.to_owned()), now));
+        self.statistics.fail(pending.finished(checkpoint, Outcome::Failed(reason.to_owned()), now));
         if self.is_current(pending.attempt) {
             actions.push(Action::Abort { checkpoint, reason: reason.to_owned() });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_api::id::Attempt;
+use weir_api::id::{Attempt, CheckpointId};
 
 use super::statistics::{Finished, Outcome};
 use super::{Now, Task, Written};
@@ -93,6 +93,21 @@ pub(super) enum Phase {
     Publishing(Written),
 }
 
+/// A checkpoint that hasn't ended.
+#[derive(Clone, Copy, Debug)]
+pub struct InProgress<'a, A> {
+    /// Which.
+    pub checkpoint: CheckpointId,
+    /// What it is for.
+    pub kind: &'a Kind,
+    /// When it began.
+    pub triggered_unix_millis: i64,
+    /// How many tasks have to take part.
+    pub tasks: usize,
+    /// The parts that have come.
+    pub parts: &'a BTreeMap<Task, A>,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Pending<A> {
@@ -144,7 +159,7 @@ impl<A: Clone> Pending<A> {
             return None;
         }
         self.phase = Phase::Writing;
-        Some(std::mem::take(&mut self.parts))
+        Some(self.parts.clone())
     }
 
     /// Once its pointer is on its way nobody can call it back.
@@ -168,13 +183,27 @@ impl<A: Clone> Pending<A> {
         format!("{}{more}", named.join(", "))
     }
 
-    pub(super) fn finished(&self, outcome: Outcome, now: Now) -> Finished {
+    pub(super) fn finished(&self, checkpoint: CheckpointId, outcome: Outcome, now: Now) -> Finished<A> {
         let duration_millis = now.monotonic_millis.saturating_sub(self.triggered.monotonic_millis);
         Finished {
+            checkpoint,
             kind: self.kind.clone(),
             triggered_unix_millis: self.triggered.unix_millis,
             duration_millis,
+            tasks: self.parts.len() + self.missing.len(),
+            parts: self.parts.clone(),
             outcome,
+        }
+    }
+
+    /// What users are told while it is under way.
+    pub(super) fn so_far(&self, checkpoint: CheckpointId) -> InProgress<'_, A> {
+        InProgress {
+            checkpoint,
+            kind: &self.kind,
+            triggered_unix_millis: self.triggered.unix_millis,
+            tasks: self.parts.len() + self.missing.len(),
+            parts: &self.parts,
         }
     }
 }

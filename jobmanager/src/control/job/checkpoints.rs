@@ -93,6 +93,8 @@ pub(super) struct Checkpoints {
     pub(super) commits: Commits,
     operations: Operations,
     restored: Option<Restored>,
+    /// How often the job went on from a snapshot.
+    restores: u64,
     positions: Positions,
     damaged: BTreeSet<CheckpointId>,
     /// The attempt runs, and the coordinator knows it.
@@ -117,6 +119,7 @@ impl Checkpoints {
             commits: Commits::default(),
             operations: Operations::default(),
             restored: None,
+            restores: 0,
             positions: Positions::new(),
             damaged: BTreeSet::new(),
             is_running: false,
@@ -177,6 +180,7 @@ impl Checkpoints {
         if let Some(snapshot) = &recovered.snapshot {
             self.coordinator.go_back_to(snapshot.checkpoint);
         }
+        self.restores += u64::from(recovered.snapshot.is_some());
         self.restored =
             recovered.snapshot.map(|snapshot| Restored { snapshot, unix_millis: now.unix_millis });
     }
@@ -223,6 +227,12 @@ impl Job {
     #[must_use]
     pub const fn coordinator(&self) -> &Coordinator<Arc<Part>> {
         &self.checkpoints.coordinator
+    }
+
+    /// How often it went on from a snapshot.
+    #[must_use]
+    pub const fn restores(&self) -> u64 {
+        self.checkpoints.restores
     }
 
     /// Where its snapshots go.
