@@ -7,7 +7,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export WEIR_CACHE := $(CACHE)
 CARGO ?= cargo
 
-.PHONY: help demo demo-kafka test bench bench-flink lint dev build release unit integration setup toolchain accept clean
+ROUNDS ?= 20
+
+.PHONY: help demo demo-kafka test chaos bench bench-flink lint dev build release unit integration setup toolchain accept clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +35,9 @@ integration: toolchain setup ## Real processes, real files, DuckDB as the judge
 	$(CARGO) test --workspace --no-run --test command_line --test integration
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" WEIR_BIN="$(CARGO_TARGET_DIR)/debug/weir" \
 		$(CARGO) test --workspace --test integration -- --test-threads 2
+
+chaos: setup build ## Break a real cluster ROUNDS times and judge its output; goes on where the last series ended
+	"$(CARGO_TARGET_DIR)/debug/weir-chaos" round --rounds $(ROUNDS) --results docs/reliability.md
 
 bench: setup release ## The figures of docs/benchmarks.md, measured here
 	WEIR_PYTHON="$(CACHE)/venv/bin/python" "$(CACHE)/venv/bin/python" benchmarks/run.py --weir "$(CARGO_TARGET_DIR)/release/weir"

@@ -93,7 +93,7 @@ fail_points! {
 
     /// A local file is written whole under a temporary name and not yet durable.
     BeforeSync = "file.before-sync";
-    /// A local file is durable under its temporary name.
+    /// A local file is durable under its temporary name and doesn't have its own yet.
     BeforeRename = "file.before-rename";
 }
 

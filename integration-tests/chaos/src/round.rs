@@ -45,6 +45,32 @@ pub struct Settings {
     pub rescales: bool,
     /// Per cent of one core that the cluster gets; `None`: all that there is.
     pub cpu_quota: Option<u32>,
+    /// What strikes; `None`: what the seed says.
+    pub steps: Option<Vec<Step>>,
+    /// The cluster; `None`: what the seed says.
+    pub shape: Option<Shape>,
+    /// Further options of all processes, `key=value`.
+    pub options: Vec<String>,
+}
+
+/// The size of a cluster and of its job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// TaskManagers.
+    pub managers: usize,
+    /// Slots of each.
+    pub slots: u32,
+    /// Of the job.
+    pub parallelism: u32,
+}
+
+impl Shape {
+    fn drawn(seed: u64) -> Self {
+        let mut random = Random::new(seed, 0x5C0);
+        let (managers, slots) = if random.one_in(2) { (2, 2) } else { (3, 1) };
+        let all = u64::try_from(managers).unwrap_or(1) * u64::from(slots);
+        Self { managers, slots, parallelism: u32::try_from(random.within(2..all + 1)).unwrap_or(2) }
+    }
 }
 
 impl Default for Settings {
@@ -58,6 +84,9 @@ impl Default for Settings {
             longest_pause: Duration::from_secs(5),
             rescales: true,
             cpu_quota: None,
+            steps: None,
+            shape: None,
+            options: Vec::new(),
         }
     }
 }
@@ -98,8 +127,8 @@ pub fn run(stage: &Stage, folder: &Path, seed: u64, settings: &Settings) -> Outc
     let mut scene = Scene::set(stage, folder, seed, settings);
     let mut findings = Vec::new();
     let before = scene.wait_for_checkpoints(&mut findings);
-    let strikes =
-        if findings.is_empty() { scene.strike(&nemesis::plan(seed, &scene.scope)) } else { Vec::new() };
+    let plan = settings.steps.clone().unwrap_or_else(|| nemesis::plan(seed, &scene.scope));
+    let strikes = if findings.is_empty() { scene.strike(&plan) } else { Vec::new() };
     scene.heal();
     let is_complete = findings.is_empty() && scene.wait_until_complete(settings.liveness);
     if !is_complete {
@@ -128,10 +157,8 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn set(stage: &'a Stage, folder: &Path, seed: u64, settings: &Settings) -> Self {
-        let mut random = Random::new(seed, 0x5C0);
-        let (managers, slots) = if random.one_in(2) { (2, 2) } else { (3, 1) };
+        let Shape { managers, slots, parallelism } = settings.shape.unwrap_or_else(|| Shape::drawn(seed));
         let all_slots = slots * u32::try_from(managers).unwrap_or(1);
-        let parallelism = u32::try_from(random.within(2..u64::from(all_slots) + 1)).unwrap_or(2);
         let name = format!("round-{}-{seed}", std::process::id());
         let (workload, topics) = (Workload::of(seed, settings.records), Topics::of(&name));
         stage.create_topic(&topics.input, workload.partitions);
@@ -145,7 +172,7 @@ impl<'a> Scene<'a> {
             folder,
             managers,
             slots,
-            &options(stage),
+            &options(stage, settings),
             seed,
             quota.as_ref().map(Quota::folder),
         );
@@ -265,8 +292,9 @@ impl<'a> Scene<'a> {
 }
 
 /// Failures are to be noticed within a round's time.
-fn options(stage: &Stage) -> Vec<String> {
+fn options(stage: &Stage, settings: &Settings) -> Vec<String> {
     let mut options = stage.storage_options();
     options.extend(["heartbeat.interval=500 ms", "heartbeat.timeout=3 s"].map(str::to_owned));
+    options.extend(settings.options.iter().cloned());
     options
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can't go on should say where")]
 
+mod chaos;
 mod chart;
 mod dead_letters;
 mod demo;

@@ -9,6 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use weir_api::fail_point::FailPoint;
+
 /// Ends the names of files that aren't whole.
 pub const TEMPORARY: &str = ".tmp";
 
@@ -97,6 +99,7 @@ impl Disk for Real {
     }
 
     fn sync_file(&mut self, path: &Path) -> io::Result<()> {
+        FailPoint::BeforeSync.pass().map_err(io::Error::other)?;
         File::open(path)?.sync_all()
     }
 
@@ -107,10 +110,12 @@ impl Disk for Real {
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        FailPoint::BeforeRename.pass().map_err(io::Error::other)?;
         fs::rename(from, to)
     }
 
     fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        FailPoint::BeforeRename.pass().map_err(io::Error::other)?;
         fs::hard_link(from, to)
     }
 
