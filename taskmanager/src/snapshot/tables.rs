@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
+use weir_api::fail_point::FailPoint;
 use weir_api::id::{Attempt, CheckpointId};
 use weir_api::state::{Frozen, Scope, StateTable};
 use weir_api::{Error, Result};
@@ -106,6 +107,7 @@ async fn put_piece(target: &Target, piece: Piece) -> Result<(Scope, StateSchema,
     let mut files = Vec::with_capacity(encoded.len());
     for file in encoded {
         files.push(target.put(file).await?);
+        FailPoint::BetweenFiles.passed().await?;
     }
     Ok((scope, schema, files))
 }

@@ -10,6 +10,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use weir_api::fail_point::FailPoint;
 use weir_api::graph::KeyGroupRange;
 use weir_api::id::{CheckpointId, ExecutionId};
 use weir_api::sink::Committable;
@@ -154,6 +155,7 @@ impl Writer {
     }
 
     async fn write(&mut self, job: Job) -> Result<TaskSnapshot> {
+        FailPoint::BeforeUpload.passed().await?;
         let Job { snapshot, savepoint, prepared } = job;
         let checkpoint = snapshot.checkpoint;
         let target = self.target(checkpoint, savepoint.as_deref()).await?;
@@ -181,6 +183,7 @@ impl Writer {
             parts.entry(sink).or_default().1.committables = pending(prepared);
         }
         let part = self.message(parts)?;
+        FailPoint::BeforeAcknowledge.passed().await?;
         if savepoint.is_none() {
             self.chains.extend(updates);
             self.compactor.start(&self.owner, &self.stores, &target, &self.chains);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::PollSender;
 use weir_api::clock::Clock;
 use weir_api::element::{Barrier, StreamElement};
+use weir_api::fail_point::FailPoint;
 use weir_api::id::CheckpointId;
 use weir_api::sink::Committable;
 use weir_api::watermark::Watermark;
@@ -94,6 +95,7 @@ impl Control {
 
     /// The state is there: the task may begin.
     pub(crate) fn restored(&mut self, body: &mut Body<'_>) -> Result<()> {
+        FailPoint::RestoreDone.pass()?;
         let actions = self.machine.handle(Event::Restored);
         self.perform(actions, None, body)
     }
@@ -114,7 +116,9 @@ impl Control {
             let actions = self.machine.handle(event);
             self.perform(actions, None, body)?;
         }
-        self.flush(cx);
+        if self.flush(cx) {
+            FailPoint::Acknowledged.pass()?;
+        }
         Ok(())
     }
 
@@ -124,6 +128,7 @@ impl Control {
             return Ok(false);
         }
         let Some(splits) = body.head.capture()? else { return Ok(false) };
+        FailPoint::BarrierReceived.pass()?;
         let actions = self.machine.handle(Event::Ready);
         self.perform(actions, Some(splits), body)?;
         Ok(true)
@@ -225,6 +230,7 @@ impl Control {
                 Action::Acknowledge { checkpoint, part } => self.acknowledge(checkpoint, part),
                 Action::Decline { checkpoint, reason } => self.decline(checkpoint, reason),
                 Action::Complete(checkpoint) => {
+                    FailPoint::CompleteReceived.pass()?;
                     body.head.complete(checkpoint);
                     body.tail.commit(checkpoint)?;
                     self.look_what_is_committed(body.tail);
@@ -294,19 +300,23 @@ impl Control {
         })));
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    /// Whether an acknowledgement has left.
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_acknowledged = false;
         while !self.outbox.is_empty() {
             match self.reports.poll_reserve(cx) {
-                Poll::Pending => return,
+                Poll::Pending => break,
                 // Without a session there is nobody to tell: the process is ending.
                 Poll::Ready(Err(_)) => self.outbox.clear(),
                 Poll::Ready(Ok(())) => {
                     if let Some(report) = self.outbox.pop_front() {
+                        has_acknowledged |= matches!(report, Report::Acknowledged(_));
                         // The place is reserved.
                         let _ = self.reports.send_item(report);
                     }
                 }
             }
         }
+        has_acknowledged
     }
 }

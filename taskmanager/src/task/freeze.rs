@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_api::Result;
+use weir_api::fail_point::FailPoint;
 use weir_api::id::CheckpointId;
 use weir_api::operator::Operator;
 use weir_api::state::{Frozen, OperatorState, Scope};
@@ -60,6 +61,7 @@ impl Snapshots {
         let Some(snapshot) = self.0.iter_mut().find(|snapshot| snapshot.checkpoint.0 == checkpoint) else {
             return Ok(());
         };
+        FailPoint::BeforeFreeze.pass()?;
         let start = Instant::now();
         let keyed = operator.keyed_state().map(|state| state.freeze(snapshot.scope)).transpose()?;
         let states = operator.operator_state()?;
@@ -67,6 +69,6 @@ impl Snapshots {
         if keyed.is_some() || !states.is_empty() {
             snapshot.operators.push(FrozenOperator { position, keyed, states });
         }
-        Ok(())
+        FailPoint::AfterFreeze.pass()
     }
 }

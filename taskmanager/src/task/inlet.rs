@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_api::element::StreamElement;
+use weir_api::fail_point::FailPoint;
 use weir_api::watermark::{Change, Valve};
 use weir_api::{Error, Result};
 
@@ -140,6 +141,8 @@ impl Inlet {
             StreamElement::Barrier(barrier) => {
                 if self.first_barrier.is_none_or(|(checkpoint, _)| checkpoint < barrier.checkpoint_id) {
                     self.first_barrier = Some((barrier.checkpoint_id, Instant::now()));
+                    // An error has nowhere to go from here: the place is for kills and pauses.
+                    let _ = FailPoint::BarrierReceived.pass();
                 }
                 let decision = self.aligner.on_barrier(channel, barrier);
                 self.align(position, channel, decision);

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_api::batch::Batch;
 use weir_api::element::StreamElement;
+use weir_api::fail_point::FailPoint;
 use weir_api::id::CheckpointId;
 use weir_api::output::{Emitted, SideBatch};
 use weir_api::sink::{Committable, SinkWriter};
@@ -163,7 +164,10 @@ impl Tail {
     /// The checkpoint is complete: a sink may make visible what it prepared up to it.
     pub(crate) fn commit(&mut self, up_to: CheckpointId) -> Result<()> {
         match &mut self.exit {
-            Exit::Sink(writer) => writer.commit(up_to),
+            Exit::Sink(writer) => {
+                FailPoint::BeforeCommit.pass()?;
+                writer.commit(up_to)
+            }
             Exit::Partitions(_) => Ok(()),
         }
     }
