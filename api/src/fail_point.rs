@@ -84,9 +84,9 @@ fail_points! {
     BeforeNotify = "notify.before";
     /// JobManager: an attempt is allocated, what the pointer's checkpoint holds isn't committed yet.
     AttemptAllocated = "attempt.allocated";
-    /// JobManager: the first TaskManager of an attempt has been told what to run, the others haven't.
+    /// JobManager: a TaskManager is about to be told what to run; at the second visit another one has been.
     BetweenDeploys = "deploy.between";
-    /// JobManager: the savepoint of a stop is complete, the job isn't cancelled yet.
+    /// JobManager: a savepoint is complete, the job that it may stop isn't cancelled yet.
     SavepointComplete = "savepoint.complete";
     /// JobManager: a checkpoint is subsumed, its files aren't deleted yet.
     BeforeDiscard = "discard.before";

@@ -156,6 +156,9 @@ impl Snapshots {
         if !write.is_savepoint {
             self.with_registry(plan, |registry| registry.add(folder, &manifest, Owner::Job)).await?;
         }
+        if write.is_savepoint {
+            FailPoint::SavepointComplete.passed().await?;
+        }
         FailPoint::MetadataWritten.passed().await?;
         Ok(Written {
             path: write.path,

@@ -11,6 +11,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
+use weir_api::fail_point::FailPoint;
 use weir_proto::v1::{JobManagerMessage, Refused, job_manager_message::Body};
 
 const MAX_MESSAGES: usize = 1_024;
@@ -70,6 +71,11 @@ impl futures::Stream for OutboundStream {
         let message = std::task::ready!(self.receiver.poll_recv(context));
         if let Some(message) = &message {
             self.queued_bytes.fetch_sub(message.encoded_len(), Ordering::Relaxed);
+            if matches!(message.body, Some(Body::Deploy(_)))
+                && let Err(error) = FailPoint::BetweenDeploys.pass()
+            {
+                return Poll::Ready(Some(Err(Status::internal(error.to_string()))));
+            }
         }
         Poll::Ready(message.map(Ok))
     }

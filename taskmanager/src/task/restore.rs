@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use weir_api::fail_point::FailPoint;
 use weir_api::graph::KeyGroupRange;
 use weir_api::operator::Operator;
 use weir_api::state::{KeyedState, Scope};
@@ -30,6 +31,7 @@ pub(crate) struct Restorer {
 impl Restorer {
     /// Restores all operators of the chain.
     pub(crate) async fn run(&self, chain: &mut Chain, turn: &mut Turn) -> Result<()> {
+        FailPoint::RestoreBegun.passed().await?;
         let (restoration, io) = (Arc::clone(&self.restoration), self.io.clone());
         let opened = io.spawn(async move { restoration.open().await }).await;
         let opened = opened
