@@ -15,6 +15,7 @@ use crate::graph::KeyGroupRange;
 use crate::id::OperatorUid;
 use crate::metrics::OperatorMetrics;
 use crate::output::Output;
+use crate::state::backend::StateBackends;
 use crate::state::{KeyedState, OperatorState};
 use crate::watermark::Watermark;
 
@@ -42,6 +43,9 @@ pub struct OperatorContext {
     pub key_groups: KeyGroupRange,
     /// How many key groups there are.
     pub max_parallelism: u32,
+    /// Makes a state backend for it: [`StateBackends::open`] with [`crate::state::backend::Instance::of`] this. Operators that
+    /// keep all state in tables of their own ask for none.
+    pub backends: Arc<dyn StateBackends>,
     /// The most bytes its state may take; beyond it the job fails with `StateLimit` rather than the process by memory.
     pub state_limit_bytes: u64,
     /// Its counters.

@@ -207,6 +207,7 @@ fn operator() -> Result<Box<dyn Operator>> {
         parallelism: 1,
         key_groups: KeyGroupRange { start: 0, end: 128 },
         max_parallelism: 128,
+        backends: Arc::new(weir_api::state::backend::NoBackends),
         state_limit_bytes: 1 << 40,
         metrics: Arc::default(),
         clock: Arc::new(NoClock),

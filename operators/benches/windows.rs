@@ -160,6 +160,7 @@ fn operator(spec: &WindowAggregateSpec, phase: Phase) -> Result<Box<dyn Operator
         parallelism: 1,
         key_groups: KeyGroupRange { start: 0, end: 128 },
         max_parallelism: 128,
+        backends: Arc::new(weir_api::state::backend::NoBackends),
         state_limit_bytes: 1 << 32,
         metrics: Arc::default(),
         clock: Arc::new(NoClock),

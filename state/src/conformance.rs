@@ -4,6 +4,7 @@
 //! Decides nothing: an implementation calls [`check`] in its tests, which gives the first difference as an error that names the
 //! seed. Knows nothing of how a backend keeps its rows.
 
+mod chain;
 mod job;
 mod model;
 mod tables;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type};
-use arrow::util::pretty::pretty_format_batches;
 use weir_api::clock::Clock;
 use weir_api::error::{Error, Result};
 use weir_api::graph::{KeyGroupRange, subtask_of_key_group};
@@ -16,9 +15,8 @@ use weir_api::state::backend::{
     ABSENT, Fold, Instance, Keys, StateBackend, StateBackends, TableId, TableKind, TableSpec,
 };
 use weir_api::state::{Frozen, Scope, StateTable};
-use weir_snapshots::delta::{LayerRows, merge};
-use weir_snapshots::table::Contents;
 
+use super::chain::Chain;
 use super::model::{Model, TIME_TO_LIVE};
 use super::{ManualClock, Random, same};
 
@@ -98,65 +96,6 @@ fn any_number(random: &mut Random) -> Option<i64> {
 
 fn any_text(random: &mut Random) -> Option<String> {
     (random.below(6) > 0).then(|| "abcdefgh".repeat(random.below(4) as usize) + &random.below(50).to_string())
-}
-
-/// The layers of each of an instance's tables.
-#[derive(Clone, Default)]
-struct Chain(BTreeMap<String, (StateTable, Vec<LayerRows>)>);
-
-impl Chain {
-    fn add(&mut self, frozen: &mut dyn Frozen) -> Result<()> {
-        let mut read: BTreeMap<String, (Scope, StateTable)> = BTreeMap::new();
-        while let Some((scope, piece)) = frozen.next()? {
-            match read.get_mut(&piece.name) {
-                Some((_, table)) => table.batches.extend(piece.batches),
-                None => {
-                    read.insert(piece.name.clone(), (scope, piece));
-                }
-            }
-        }
-        for (name, (scope, table)) in read {
-            let mut groups =
-                table.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt32Type>().values());
-            same("whether rows are sorted by key group", &groups.by_ref().is_sorted(), &true)?;
-            let contents = if scope == Scope::Full { Contents::Full } else { Contents::Delta };
-            let layer = LayerRows { contents, batches: table.batches.clone() };
-            match (scope, self.0.get_mut(&name)) {
-                (Scope::Changes, Some((_, layers))) => layers.push(layer),
-                (Scope::Changes, None) => {
-                    return Err(Error::internal(format!("changes of '{name}' come first")));
-                }
-                (Scope::Full, _) => {
-                    self.0.insert(name, (table, vec![layer]));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn tables(&self) -> Result<Vec<StateTable>> {
-        let merged = self.0.values().map(|(table, layers)| {
-            let rows = merge(&table.schema, table.key_columns, layers, Contents::Full)?;
-            Ok(StateTable { batches: vec![rows], ..table.clone() })
-        });
-        merged.collect()
-    }
-
-    /// The rows of each table but those that expire, which layers may hold on to.
-    fn rows(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let rows = self.tables()?.into_iter().filter(|table| table.name != "expiring").map(|table| {
-            let formatted = pretty_format_batches(&table.batches)?.to_string();
-            // Column widths differ with the batches.
-            let cells = formatted
-                .lines()
-                .filter(|line| line.starts_with('|'))
-                .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>().join("|"));
-            let mut rows: Vec<String> = cells.collect();
-            rows.sort();
-            Ok((table.name, rows))
-        });
-        rows.collect()
-    }
 }
 
 struct Barrier {

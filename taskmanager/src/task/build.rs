@@ -22,6 +22,7 @@ use weir_operators::WatermarkGenerator;
 use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::{SinkSpec, SourceSpec, Split, TableSpec};
 use weir_snapshots::layout::JobFolder;
+use weir_state::hashmap::HashMapBackends;
 
 use super::chain::{Chain, OUTPUT_LIMIT};
 use super::checkpoint::Machine;
@@ -265,6 +266,7 @@ impl<'a> Site<'a> {
             parallelism: self.vertex.parallelism,
             key_groups: self.graph.key_groups(self.id.vertex.0 as usize, self.id.subtask.0),
             max_parallelism: self.graph.max_parallelism(),
+            backends: Arc::new(HashMapBackends),
             state_limit_bytes: self.state_limit_bytes,
             metrics: self.metrics.operator(position),
             clock: Arc::clone(&self.environment.clock),

@@ -183,6 +183,7 @@ pub(super) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         parallelism,
         key_groups: KeyGroupRange::of_subtask(subtask, parallelism, MAX_PARALLELISM),
         max_parallelism: MAX_PARALLELISM,
+        backends: Arc::new(weir_api::state::backend::NoBackends),
         state_limit_bytes: 1 << 30,
         metrics: Arc::new(OperatorMetrics::default()),
         clock: Arc::new(FixedClock),
