@@ -11,6 +11,7 @@ mod dead_letters;
 mod demo;
 mod documents;
 mod failover;
+mod files;
 mod flights;
 mod golden;
 mod job;
