@@ -47,8 +47,87 @@ pub enum Verb {
     Info(JobArgs),
     /// Cancel a job.
     Cancel(JobArgs),
+    /// Take a savepoint of a running job.
+    #[command(
+        after_help = "Examples:\n  weir savepoint 4f0c s3://bucket/savepoints\n  weir run -s s3://bucket/savepoints/savepoint-4f0c1d-… job.sql"
+    )]
+    Savepoint(SavepointArgs),
+    /// Take a checkpoint of a running job now.
+    Checkpoint(CheckpointArgs),
+    /// Stop a job behind a savepoint, from which it can go on.
+    #[command(
+        after_help = "Examples:\n  weir stop 4f0c -p file:///var/weir/savepoints\n  weir stop --drain 4f0c   # windows that are open fire first; nothing is to go on"
+    )]
+    Stop(StopArgs),
+    /// Look into checkpoints and savepoints where they lie.
+    State {
+        #[command(subcommand)]
+        verb: StateVerb,
+    },
     /// Show how a job would run, without running it.
     Explain(ExplainArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct SavepointArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The folder that the savepoint's own folder goes into; without it `execution.checkpointing.savepoint-dir`.
+    #[arg(value_name = "DIR")]
+    pub target: Option<String>,
+
+    /// Return as soon as the request is taken.
+    #[arg(long)]
+    pub detached: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckpointArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// Write everything, without reference to files of earlier checkpoints.
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct StopArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// The folder that the savepoint's own folder goes into; without it `execution.checkpointing.savepoint-dir`.
+    #[arg(short = 'p', long = "savepointPath", visible_alias = "savepoint-path", value_name = "DIR")]
+    pub target: Option<String>,
+
+    /// Let event time run to its end first, as if the input had ended.
+    #[arg(short, long)]
+    pub drain: bool,
+
+    /// Return as soon as the request is taken.
+    #[arg(long)]
+    pub detached: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum StateVerb {
+    /// List the snapshots right below a folder: a job's folder of checkpoints, or one of savepoints.
+    Ls(StateArgs),
+    /// Show what is in a snapshot: operators, states, schemas, sizes.
+    Show(StateArgs),
+    /// Read every byte of a snapshot and compare it with its checksums; exit code 1 if anything is wrong.
+    Verify(StateArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct StateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
+    /// `s3://bucket/path`, `file:///path`, or a path of this machine.
+    #[arg(value_name = "PATH")]
+    pub path: String,
 }
 
 /// Where configuration comes from.
@@ -129,6 +208,28 @@ pub struct RunArgs {
     /// Print the job's id and return at once.
     #[arg(short, long)]
     pub detached: bool,
+
+    /// The savepoint or retained checkpoint to start from.
+    #[arg(short = 's', long = "fromSavepoint", visible_alias = "from-savepoint", value_name = "PATH")]
+    pub from_savepoint: Option<String>,
+
+    /// Leave state behind that no operator of the job takes.
+    #[arg(
+        short = 'n',
+        long = "allowNonRestoredState",
+        visible_alias = "allow-non-restored-state",
+        requires = "from_savepoint"
+    )]
+    pub allow_non_restored_state: bool,
+
+    /// Whose the snapshot is from now on: the user's, or the job's, which deletes it once it is of no more use.
+    #[arg(
+        long = "claimMode",
+        visible_alias = "claim-mode",
+        value_name = "NO_CLAIM|CLAIM",
+        requires = "from_savepoint"
+    )]
+    pub claim_mode: Option<String>,
 
     /// Where to run: on the cluster at `--jobmanager`, or in this process.
     #[arg(short, long, value_enum, default_value_t = Target::Remote)]

@@ -5,3 +5,5 @@ pub mod explain;
 pub mod info;
 pub mod list;
 pub mod run;
+pub mod savepoint;
+pub mod state;

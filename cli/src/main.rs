@@ -50,6 +50,10 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Verb::List(arguments) => command::list::execute(arguments, format).map(done),
         Verb::Info(arguments) => command::info::execute(arguments, format).map(done),
         Verb::Cancel(arguments) => command::cancel::execute(arguments, format).map(done),
+        Verb::Savepoint(arguments) => command::savepoint::savepoint(arguments, format).map(done),
+        Verb::Checkpoint(arguments) => command::savepoint::checkpoint(arguments, format).map(done),
+        Verb::Stop(arguments) => command::savepoint::stop(arguments, format).map(done),
+        Verb::State { verb } => command::state::execute(verb, format),
         Verb::Explain(arguments) => command::explain::execute(arguments, format).map(done),
     }
 }

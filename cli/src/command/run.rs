@@ -28,7 +28,14 @@ pub fn execute(arguments: &RunArgs, format: Format) -> Result<ExitCode> {
 
 /// The same against a given JobManager.
 pub fn submit_and_follow(client: &Client, arguments: &RunArgs, format: Format) -> Result<ExitCode> {
-    let body = job_file::request_body(&arguments.job)?;
+    let mut body = job_file::request_body(&arguments.job)?;
+    if let Some(path) = &arguments.from_savepoint {
+        body["savepointPath"] = json!(path);
+        body["allowNonRestoredState"] = json!(arguments.allow_non_restored_state);
+    }
+    if let Some(mode) = &arguments.claim_mode {
+        body["claimMode"] = json!(mode);
+    }
     let answer = client.post("/v1/jobs", &body).map_err(|error| at_file(error, arguments))?;
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         eprintln!("warning: {}", output::cell(warning));

@@ -18,6 +18,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
+pub use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_api::error::{Error, Result};
