@@ -27,6 +27,10 @@ pub struct OperatorMetrics {
     pub num_late_records_dropped: Counter,
     /// `numRecordsInErrors`: records that were skipped because they can't be decoded.
     pub num_records_in_errors: Counter,
+    /// `commitsSucceeded`: times that a source told outside how far it has come.
+    pub commits_succeeded: Counter,
+    /// `commitsFailed`: times that it couldn't.
+    pub commits_failed: Counter,
     /// `numBytesIn`: bytes that a source read.
     pub num_bytes_in: Counter,
     /// `numBytesOut`: bytes that a sink wrote.

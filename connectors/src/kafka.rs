@@ -24,6 +24,7 @@ mod producer;
 mod properties;
 mod range;
 mod reader;
+mod report;
 mod router;
 mod rows;
 mod sink;
@@ -73,7 +74,7 @@ const OWN_OPTIONS: &[OptionDescription] = &[
     option(
         "properties.group.id",
         None,
-        "The consumer group whose committed offsets 'group-offsets' means. Partitions are assigned by the job, never by the group.",
+        "The consumer group whose committed offsets 'group-offsets' means, and whose offsets are committed with each completed checkpoint, for those who watch its lag. Partitions are assigned by the job, never by the group.",
     ),
     option(
         "properties.*",

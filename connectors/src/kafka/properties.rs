@@ -38,6 +38,8 @@ pub struct Properties {
     producer: BTreeMap<&'static str, String>,
     /// Whose committed offsets `group-offsets` means.
     pub group_id: Option<String>,
+    /// Whether checkpoints commit the group's offsets.
+    pub commits_offsets: bool,
     /// What stands in for them.
     pub reset: Reset,
     /// How long a question to the cluster may take.
@@ -85,6 +87,15 @@ impl Properties {
         let mut properties = Self {
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
+            commits_offsets: match property("commit.offsets.on.checkpoint").map(str::trim) {
+                None | Some("true") => true,
+                Some("false") => false,
+                Some(_) => {
+                    return Err(
+                        options.refuse("properties.commit.offsets.on.checkpoint", "'true' or 'false'")
+                    );
+                }
+            },
             group_id: property("group.id").map(str::to_owned),
             reset,
             api_timeout: millis("default.api.timeout.ms")?.unwrap_or(Duration::from_secs(60)),

@@ -24,6 +24,7 @@ use super::decode::Decoder;
 use super::fetch::Fetcher;
 use super::identity::{self, Verdict};
 use super::properties::Properties;
+use super::report::Report;
 use super::split::Given;
 
 /// The allowance is counted in units of this many bytes.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub bytes: usize,
     /// Whether further partitions may come.
     pub more_may_come: bool,
+    /// Whether the group's offsets are committed with checkpoints.
+    pub reports: bool,
 }
 
 /// What has been read ahead.
@@ -73,6 +76,8 @@ pub struct Reader {
     receiver: mpsc::Receiver<Ahead>,
     additions: mpsc::Sender<Vec<Given>>,
     task: JoinHandle<()>,
+    /// None: nobody watches.
+    report: Option<Arc<Report>>,
     progress: Vec<SplitProgress>,
     /// Whether the last step has been handed over whole.
     is_whole: bool,
@@ -86,14 +91,16 @@ impl Reader {
         let (additions, added) = mpsc::channel(ADDITIONS);
         let units = (parts.bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let handing = Handing { sender, allowance: Arc::new(Semaphore::new(units)), units };
+        let report = parts.reports.then(Arc::<Report>::default);
+        let told = report.clone();
         let task = io.spawn(async move {
-            if let Err(error) = run(parts, splits, added, &handing).await {
+            if let Err(error) = run(parts, splits, added, told.as_deref(), &handing).await {
                 // The receiver may be gone; then nobody needs the error.
                 let failed = Ahead { event: Some(Err(error)), after: None, _permit: None };
                 let _ = handing.sender.send(failed).await;
             }
         });
-        Self { receiver, additions, task, progress, is_whole: true }
+        Self { receiver, additions, task, report, progress, is_whole: true }
     }
 }
 
@@ -116,6 +123,12 @@ impl SourceReader for Reader {
 
     fn progress(&self) -> Option<Vec<SplitProgress>> {
         self.is_whole.then(|| self.progress.clone())
+    }
+
+    fn checkpoint_complete(&mut self, progress: &[SplitProgress]) {
+        if let Some(report) = &self.report {
+            report.put(progress);
+        }
     }
 
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
@@ -214,9 +227,10 @@ async fn run(
     parts: Parts,
     splits: Vec<Given>,
     mut added: mpsc::Receiver<Vec<Given>>,
+    report: Option<&Report>,
     handing: &Handing,
 ) -> Result<()> {
-    let Parts { table, properties, config, decoder, metrics, bytes, more_may_come } = parts;
+    let Parts { table, properties, config, decoder, metrics, bytes, more_may_come, reports: _ } = parts;
     let io = Handle::current();
     let step_bytes = (bytes / 2).max(1 << 20);
     let name = table.clone();
@@ -244,8 +258,12 @@ async fn run(
                 return Ok(());
             }
         }
+        let completed = report.and_then(Report::take);
         let (back, step) = owned
-            .blocking(|fetcher| {
+            .blocking(move |fetcher| {
+                if let Some(completed) = &completed {
+                    fetcher.report(completed);
+                }
                 let step = fetcher.step()?;
                 Ok((step, fetcher.progress(), fetcher.is_suspicious(), fetcher.has_ended()))
             })

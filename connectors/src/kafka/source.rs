@@ -100,6 +100,8 @@ impl Source for KafkaSource {
             metrics: context.metrics,
             bytes,
             more_may_come: self.interval.is_some(),
+            reports: self.discovery.properties.commits_offsets
+                && self.discovery.properties.group_id.is_some(),
         };
         Ok(Box::new(Reader::new(parts, splits, &context.io)))
     }

@@ -5,6 +5,7 @@ mod bounds;
 mod changes;
 mod exactly_once;
 mod records;
+mod restores;
 mod security;
 mod trouble;
 

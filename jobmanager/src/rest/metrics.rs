@@ -38,6 +38,8 @@ pub(super) const TASK: &[TaskMetric] = &[
     ("numSideOutputRecords", |task| Some(task.measure.last()?.num_side_output_records as f64)),
     ("numLateRecordsDropped", |task| Some(task.measure.last()?.num_late_records_dropped as f64)),
     ("numRecordsInErrors", |task| Some(task.measure.last()?.num_records_in_errors as f64)),
+    ("commitsSucceeded", |task| Some(task.measure.last()?.commits_succeeded as f64)),
+    ("commitsFailed", |task| Some(task.measure.last()?.commits_failed as f64)),
     ("busyTimeMsPerSecond", |task| Some(task.measure.shares().busy * 1_000.0)),
     ("idleTimeMsPerSecond", |task| Some(task.measure.shares().idle * 1_000.0)),
     ("backPressuredTimeMsPerSecond", |task| Some(task.measure.shares().back_pressured * 1_000.0)),

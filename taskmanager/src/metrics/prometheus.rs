@@ -51,6 +51,10 @@ const TASK_METRICS: &[TaskMetric] = &[
     ("numRecordsInErrors", "Records skipped because they can't be decoded", |t| {
         counter(|m| m.num_records_in_errors, t)
     }),
+    ("commitsSucceeded", "Commits of a consumer group's offsets", |t| counter(|m| m.commits_succeeded, t)),
+    ("commitsFailed", "Commits of a consumer group's offsets that failed", |t| {
+        counter(|m| m.commits_failed, t)
+    }),
     ("busyTimeMsPerSecond", "Milliseconds of each second spent working", |t| Some(t.rates.busy_millis)),
     ("idleTimeMsPerSecond", "Milliseconds of each second spent waiting for input", |t| {
         Some(t.rates.idle_millis)

@@ -141,6 +141,8 @@ impl TaskMetrics {
             num_bytes_out: self.bytes_out.get() + operators(|metrics| &metrics.num_bytes_out),
             num_late_records_dropped: operators(|metrics| &metrics.num_late_records_dropped),
             num_records_in_errors: operators(|metrics| &metrics.num_records_in_errors),
+            commits_succeeded: operators(|metrics| &metrics.commits_succeeded),
+            commits_failed: operators(|metrics| &metrics.commits_failed),
             busy_millis: times.busy_micros / 1000,
             idle_millis: times.idle_micros / 1000,
             back_pressured_millis: times.back_pressured_micros / 1000,

@@ -104,6 +104,7 @@ pub const PASSED: &[(&str, Scope, &str)] = &[
 /// Keys that this connector reads itself.
 pub const OWN: &[&str] = &[
     "group.id",
+    "commit.offsets.on.checkpoint",
     "auto.offset.reset",
     "request.timeout.ms",
     "default.api.timeout.ms",
