@@ -7,10 +7,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientContext, TopicPartitionList};
 use weir_api::metrics::OperatorMetrics;
 
 /// A consumer of this connector.
@@ -31,20 +31,13 @@ struct Said {
 #[derive(Clone)]
 pub struct Context {
     table: Arc<str>,
-    /// Counts commits of offsets.
-    metrics: Option<Arc<OperatorMetrics>>,
     said: Arc<Mutex<Said>>,
 }
 
 impl Context {
     /// For the clients of a table.
     pub fn new(table: &str) -> Self {
-        Self { table: table.into(), metrics: None, said: Arc::default() }
-    }
-
-    /// For the consumer of a reader, whose commits of offsets are counted.
-    pub fn counting(table: &str, metrics: Arc<OperatorMetrics>) -> Self {
-        Self { metrics: Some(metrics), ..Self::new(table) }
+        Self { table: table.into(), said: Arc::default() }
     }
 
     /// What was said last of a connection that failed.
@@ -87,19 +80,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Some(metrics) = &self.metrics {
-            match &result {
-                Ok(()) => metrics.commits_succeeded.add(1),
-                Err(_) => metrics.commits_failed.add(1),
-            }
-        }
-        if let Err(error) = result {
-            self.warn(&format!("the consumer group's offsets weren't committed ({error})"));
-        }
-    }
-}
+impl ConsumerContext for Context {}
 
 /// Whether a connection was refused for what the client is, which trying again doesn't mend.
 pub fn is_refusal(code: RDKafkaErrorCode) -> bool {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use weir_api::batch::TARGET_ROWS;
@@ -104,7 +104,7 @@ impl Fetcher {
         step_bytes: usize,
     ) -> Result<Self> {
         let consumer: Consumer = config
-            .create_with_context(Context::counting(table, Arc::clone(&metrics)))
+            .create_with_context(Context::new(table))
             .map_err(|error| properties.client_error(&error))?;
         let consumer = Arc::new(consumer);
         let queue = Queue::new(Arc::clone(&consumer))
@@ -153,15 +153,9 @@ impl Fetcher {
         self.partitions.iter().map(|partition| progress(partition.position, partition.ended)).collect()
     }
 
-    /// Commits the group's offsets; what becomes of it is heard when the client is served.
-    pub fn report(&self, progress: &[SplitProgress]) {
-        let list = report::offsets(self.partitions.iter().map(|partition| &partition.split), progress);
-        if list.count() == 0 {
-            return;
-        }
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            self.consumer.context().commit_callback(Err(error), &list);
-        }
+    /// The group's offsets at some progress.
+    pub fn offsets(&self, progress: &[SplitProgress]) -> TopicPartitionList {
+        report::offsets(self.partitions.iter().map(|partition| &partition.split), progress)
     }
 
     /// Whether all partitions have ended.

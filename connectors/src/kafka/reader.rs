@@ -24,7 +24,7 @@ use super::decode::Decoder;
 use super::fetch::Fetcher;
 use super::identity::{self, Verdict};
 use super::properties::Properties;
-use super::report::Report;
+use super::report::{Report, Reporter};
 use super::split::Given;
 
 /// The allowance is counted in units of this many bytes.
@@ -94,7 +94,7 @@ impl Reader {
         let report = parts.reports.then(Arc::<Report>::default);
         let told = report.clone();
         let task = io.spawn(async move {
-            if let Err(error) = run(parts, splits, added, told.as_deref(), &handing).await {
+            if let Err(error) = run(parts, splits, added, told, &handing).await {
                 // The receiver may be gone; then nobody needs the error.
                 let failed = Ahead { event: Some(Err(error)), after: None, _permit: None };
                 let _ = handing.sender.send(failed).await;
@@ -227,11 +227,12 @@ async fn run(
     parts: Parts,
     splits: Vec<Given>,
     mut added: mpsc::Receiver<Vec<Given>>,
-    report: Option<&Report>,
+    report: Option<Arc<Report>>,
     handing: &Handing,
 ) -> Result<()> {
     let Parts { table, properties, config, decoder, metrics, bytes, more_may_come, reports: _ } = parts;
     let io = Handle::current();
+    let mut reporter = Reporter::new(report, Arc::clone(&metrics));
     let step_bytes = (bytes / 2).max(1 << 20);
     let name = table.clone();
     let made = io.spawn_blocking(move || {
@@ -258,12 +259,11 @@ async fn run(
                 return Ok(());
             }
         }
-        let completed = report.and_then(Report::take);
+        if let (Some(fetcher), Some(completed)) = (&owned.fetcher, reporter.next()) {
+            reporter.tell(fetcher.consumer(), fetcher.offsets(&completed), &owned.io);
+        }
         let (back, step) = owned
-            .blocking(move |fetcher| {
-                if let Some(completed) = &completed {
-                    fetcher.report(completed);
-                }
+            .blocking(|fetcher| {
                 let step = fetcher.step()?;
                 Ok((step, fetcher.progress(), fetcher.is_suspicious(), fetcher.has_ended()))
             })

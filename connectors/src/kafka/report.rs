@@ -3,11 +3,16 @@
 //! Nothing depends on it: where a job goes on is in its checkpoints. What fails is counted, warned of, and not tried again; the next
 //! checkpoint says more.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use weir_api::metrics::OperatorMetrics;
 use weir_api::source::SplitProgress;
 
+use super::client::Consumer;
 use super::split::PartitionSplit;
 
 /// The last thing that is to be told; what it takes the place of needn't be.
@@ -23,6 +28,52 @@ impl Report {
     /// Takes it to tell it.
     pub fn take(&self) -> Option<Vec<SplitProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Tells it, one at a time: a commit waits for the group's coordinator, and reading doesn't wait for the commit.
+pub struct Reporter {
+    report: Option<Arc<Report>>,
+    metrics: Arc<OperatorMetrics>,
+    under_way: Option<JoinHandle<()>>,
+}
+
+impl Reporter {
+    /// Without a report it never has anything to tell.
+    pub fn new(report: Option<Arc<Report>>, metrics: Arc<OperatorMetrics>) -> Self {
+        Self { report, metrics, under_way: None }
+    }
+
+    /// What is to be told now, unless the last is still under way.
+    pub fn next(&self) -> Option<Vec<SplitProgress>> {
+        if self.under_way.as_ref().is_some_and(|task| !task.is_finished()) {
+            return None;
+        }
+        self.report.as_ref()?.take()
+    }
+
+    /// Begins to tell it.
+    pub fn tell(&mut self, consumer: Arc<Consumer>, offsets: TopicPartitionList, io: &Handle) {
+        if offsets.count() == 0 {
+            return;
+        }
+        let metrics = Arc::clone(&self.metrics);
+        self.under_way = Some(io.spawn_blocking(move || match consumer.commit(&offsets, CommitMode::Sync) {
+            Ok(()) => metrics.commits_succeeded.add(1),
+            Err(error) => {
+                metrics.commits_failed.add(1);
+                let what = format!("the consumer group's offsets weren't committed ({error})");
+                consumer.context().warn(&what);
+            }
+        }));
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.abort();
+        }
     }
 }
 

@@ -136,7 +136,8 @@ fn a_completed_checkpoint_tells_the_group_how_far_it_came() {
     reader.checkpoint_complete(&progress);
     let started = Instant::now();
     while table.metrics.commits_succeeded.get() == 0 {
-        assert!(started.elapsed() < LIMIT, "the offsets weren't committed");
+        let failed = table.metrics.commits_failed.get();
+        assert!(started.elapsed() < LIMIT && failed == 0, "not committed, {failed} failures");
         std::thread::sleep(Duration::from_millis(20));
     }
     // The third had no record: whether it was read is nothing to tell, or its beginning.
