@@ -114,14 +114,18 @@ impl Copies {
         written
     }
 
-    /// A part of a copy, unverified. `None`: there is none that can be read.
+    /// A part of a copy, unverified. `None`: there is none that can be read. Copies of other processes that share the folder are found
+    /// too; they count from then on.
     pub async fn read(&self, name: &FileName, offset: u64, length: u64) -> Option<Bytes> {
-        if !self.held(|held| held.touch(name)) {
-            return None;
-        }
+        let is_known = self.held(|held| held.touch(name));
         let path = self.0.path.join(name.to_string());
+        let (copies, name) = (self.clone(), *name);
         let read = move || {
             let mut file = std::fs::File::open(path)?;
+            if !is_known {
+                let bytes = file.metadata()?.len();
+                copies.held(|held| held.add(name, bytes));
+            }
             file.seek(SeekFrom::Start(offset))?;
             // Whatever length the copy has: no more is read than asked for.
             let mut bytes = Vec::new();
@@ -172,6 +176,19 @@ mod tests {
 
     fn name(checkpoint: u64) -> FileName {
         FileName { attempt: Attempt(1), checkpoint: CheckpointId(checkpoint), hash: ContentHash(9) }
+    }
+
+    #[tokio::test]
+    async fn what_another_process_of_the_host_keeps_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = Copies::open(folder.path().to_owned(), 100).await.unwrap();
+        let other = Copies::open(folder.path().to_owned(), 100).await.unwrap();
+        one.keep(name(1), vec![1; 60].into()).await.unwrap();
+        assert_eq!(other.read(&name(1), 58, 10).await.unwrap(), vec![1u8; 2]);
+        assert_eq!(other.bytes(), 60);
+        assert!(other.read(&name(2), 0, 1).await.is_none());
+        other.keep(name(3), vec![3; 60].into()).await.unwrap();
+        assert!(one.read(&name(1), 0, 1).await.is_none(), "it made room");
     }
 
     #[tokio::test]

@@ -76,6 +76,24 @@ const TASK_METRICS: &[TaskMetric] = &[
     ("currentOutputWatermark", "The last watermark sent, in milliseconds", |t| {
         watermark(t.metrics.current_output_watermark)
     }),
+    (
+        "checkpointStartDelayNanos",
+        "From the last checkpoint's trigger to its first barrier, in nanoseconds",
+        |t| counter(|m| m.checkpoint_start_delay_nanos, t),
+    ),
+    (
+        "checkpointAlignmentTime",
+        "From the last checkpoint's first barrier to its last, in nanoseconds",
+        |t| counter(|m| m.checkpoint_alignment_nanos, t),
+    ),
+    (
+        "checkpointFreezeNanos",
+        "What freezing state for the last checkpoint took of the task, in nanoseconds",
+        |t| counter(|m| m.checkpoint_freeze_nanos, t),
+    ),
+    ("stateSizeBytes", "Keyed state in memory at the last checkpoint, in bytes", |t| {
+        counter(|m| m.state_bytes, t)
+    }),
     ("Shuffle_Netty_Input_Buffers_inputQueueLength", "Buffers received and not processed", |t| {
         counter(|m| m.input_queue_length, t)
     }),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
 use weir_api::fail_point::FailPoint;
 use weir_api::id::{Attempt, CheckpointId};
 use weir_api::state::{Frozen, Scope, StateTable};
@@ -64,9 +65,12 @@ pub(super) async fn write(
         {
             let Some((frozen, piece)) = next_piece(stores, frozen).await? else { break };
             rest = Some(frozen);
-            on_their_way.push_back(put_piece(target, piece));
+            // On its own: tasks wait here for places that the pieces of others hold, who wait likewise.
+            let put = tokio::spawn(put_piece(target.clone(), piece));
+            on_their_way.push_back(AbortOnDropHandle::new(put));
         }
         let Some(put) = on_their_way.next().await else { return Ok(tables) };
+        let put = put.map_err(|error| Error::internal("writing state was cut short").with_source(error))?;
         let (scope, schema, files) = put?;
         let table = tables.entry(schema.state.clone());
         let table = table.or_insert_with(|| Written { scope, schema, files: Vec::new() });
@@ -102,7 +106,7 @@ async fn next_piece(
     encoding.await.map_err(|error| Error::internal("encoding state was cut short").with_source(error))?
 }
 
-async fn put_piece(target: &Target, piece: Piece) -> Result<(Scope, StateSchema, Vec<FileHandle>)> {
+async fn put_piece(target: Target, piece: Piece) -> Result<(Scope, StateSchema, Vec<FileHandle>)> {
     let (scope, schema, encoded, _permit) = piece;
     let mut files = Vec::with_capacity(encoded.len());
     for file in encoded {

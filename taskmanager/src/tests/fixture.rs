@@ -3,6 +3,7 @@
 
 pub(crate) mod connector;
 pub(crate) mod graph;
+pub(crate) mod ledger;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

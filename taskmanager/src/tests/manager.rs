@@ -11,9 +11,9 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use weir_proto::v1::job_manager_server::{JobManager as Service, JobManagerServer};
 use weir_proto::v1::{
-    AddSplits, CancelTasks, DeployTasks, JobManagerMessage, Register, Registered, Split, SubtaskId,
-    SubtaskMetrics, TaskManagerMessage, TaskState, TaskStateChanged, job_manager_message,
-    task_manager_message,
+    AddSplits, CancelTasks, CheckpointAcknowledged, CheckpointDeclined, DeployTasks, JobManagerMessage,
+    Register, Registered, Split, SubtaskId, SubtaskMetrics, TaskManagerMessage, TaskState, TaskStateChanged,
+    job_manager_message, task_manager_message,
 };
 
 use crate::tests::fixture::TestClock;
@@ -39,6 +39,14 @@ pub(crate) struct Session {
     /// The last metrics of each subtask, by vertex and subtask.
     pub(crate) metrics: BTreeMap<(u32, u32), SubtaskMetrics>,
     pub(crate) heartbeats: u64,
+}
+
+/// What a TaskManager says of its tasks.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    State(TaskStateChanged),
+    Acknowledged(CheckpointAcknowledged),
+    Declined(CheckpointDeclined),
 }
 
 struct Accept(mpsc::Sender<Session>);
@@ -143,6 +151,19 @@ impl Session {
     pub(crate) async fn metrics(&mut self) {
         let changed = timeout(Duration::from_millis(100), self.next()).await;
         assert!(changed.is_err(), "{changed:?}");
+    }
+
+    /// The next thing that is said of a task; `None` when the TaskManager has closed the stream.
+    pub(crate) async fn hear(&mut self) -> Option<Heard> {
+        loop {
+            let message = timeout(PATIENCE, self.inbound.message()).await.expect("a message comes");
+            return Some(match message.ok()??.body.unwrap() {
+                task_manager_message::Body::TaskState(state) => Heard::State(state),
+                task_manager_message::Body::CheckpointAcknowledged(part) => Heard::Acknowledged(part),
+                task_manager_message::Body::CheckpointDeclined(declined) => Heard::Declined(declined),
+                _ => continue,
+            });
+        }
     }
 
     /// The next change of a task's state; `None` when the TaskManager has closed the stream.

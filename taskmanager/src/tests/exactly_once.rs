@@ -1,0 +1,426 @@
+//! Checkpoints of a whole job (sources, a shuffle, keyed windows, a two-phase sink) under kills, aborts and other parallelisms: what is
+//! committed in the end is what would have been without any of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use prost::Message as _;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::time::timeout;
+use weir_api::config::Configuration;
+use weir_api::graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
+use weir_api::id::{CheckpointId, JobId, OperatorUid};
+use weir_api::schema::encode;
+use weir_api::storage::FileSystems;
+use weir_proto::v1::aggregate_call::Function;
+use weir_proto::v1::operator_spec::Kind;
+use weir_proto::v1::trigger_checkpoint::Purpose;
+use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
+use weir_proto::v1::{
+    AbortCheckpoint, AggregateCall, CheckpointComplete, OperatorSnapshot, OperatorSpec, Restore, SinkSpec,
+    SnapshotKind, SnapshotManifest, SourceSpec, Split, SplitAssignment, TableSpec, TaskSnapshot, TaskState,
+    TriggerCheckpoint, WatermarkSpec, Window, WindowAggregateSpec, job_manager_message, window,
+};
+use weir_snapshots::layout::JobFolder;
+use weir_snapshots::manifest::Manifest;
+use weir_snapshots::restore::complete;
+use weir_snapshots::storage::{Limits, Storage};
+
+use super::manager::{Heard, JobManager, PATIENCE, Session};
+use crate::tests::fixture::ledger::{Committed, KEYS, Ledger, rows_schema};
+use crate::tests::fixture::{TS, TestClock, graph::deployment};
+use crate::{Handle, TaskManager};
+
+const SPLITS: u32 = 3;
+const WINDOW: i64 = 500;
+const LOCATION: &str = "memory://store/checkpoints";
+const CHAIN: [&str; 3] = ["source", "windows", "sink"];
+
+fn table() -> Option<TableSpec> {
+    let connector = "ledger".to_owned();
+    Some(TableSpec {
+        name: "t".to_owned(),
+        connector,
+        schema: encode(&rows_schema()),
+        ..TableSpec::default()
+    })
+}
+
+fn node(uid: &str, kind: Kind, output_schema: Option<arrow::datatypes::SchemaRef>) -> OperatorNode {
+    let spec = OperatorSpec { kind: Some(kind) };
+    OperatorNode { uid: OperatorUid::new(uid).unwrap(), name: uid.to_owned(), spec, output_schema }
+}
+
+/// `SELECT k, COUNT(*), window_start FROM TUMBLE(t) GROUP BY k`: sources, then windows and sink behind a shuffle.
+fn graph(parallelism: (u32, u32)) -> JobGraph {
+    let watermark =
+        WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), ..WatermarkSpec::default() };
+    let source = SourceSpec {
+        table: table(),
+        projected_schema: encode(&rows_schema()),
+        watermark: Some(watermark),
+        ..SourceSpec::default()
+    };
+    let size_millis = WINDOW as u64;
+    let tumble = window::Kind::Tumble(window::Tumble { size_millis, offset_millis: 0 });
+    let windows = WindowAggregateSpec {
+        phase: Phase::Single as i32,
+        window: Some(Window { kind: Some(tumble) }),
+        time_column: 1,
+        key_columns: vec![0],
+        aggregates: vec![AggregateCall {
+            function: Function::Count as i32,
+            name: "n".to_owned(),
+            ..AggregateCall::default()
+        }],
+        properties: vec![WindowProperty::WindowStart as i32],
+        input_schema: encode(&rows_schema()),
+        ..WindowAggregateSpec::default()
+    };
+    let result = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, false),
+        Field::new("n", DataType::Int64, true),
+        Field::new("start", DataType::Timestamp(TimeUnit::Millisecond, None), false),
+    ]));
+    let vertices = vec![
+        JobVertex::new(vec![node(CHAIN[0], Kind::Source(source), Some(rows_schema()))], parallelism.0)
+            .unwrap(),
+        JobVertex::new(
+            vec![
+                node(CHAIN[1], Kind::WindowAggregate(windows), Some(result)),
+                node(CHAIN[2], Kind::Sink(SinkSpec { table: table() }), None),
+            ],
+            parallelism.1,
+        )
+        .unwrap(),
+    ];
+    let partitioning = Partitioning::Hash(vec![0]);
+    let edges = vec![JobEdge { source: 0, target: 1, input: 0, partitioning, side_output: None }];
+    JobGraph::new("job", 16, vertices, edges, BTreeMap::new()).unwrap()
+}
+
+/// A task, by vertex and subtask.
+type Task = (u32, u32);
+
+/// A JobManager in short: what it knows of the job over all attempts.
+struct World {
+    manager: JobManager,
+    file_systems: FileSystems,
+    copies: tempfile::TempDir,
+    ledger: Ledger,
+    committed: Committed,
+    attempt: u32,
+    next_checkpoint: u64,
+    /// The pointer.
+    latest: Option<(u64, Manifest)>,
+    seen: Seen,
+}
+
+/// What happened, so that a test knows that it tested something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    completed: usize,
+    aborted: usize,
+    kills: usize,
+    /// Restores with keyed state and with output that nobody had committed.
+    restores: usize,
+    uncommitted: usize,
+    /// Layers of changes in completed checkpoints.
+    changes: usize,
+}
+
+/// One attempt.
+struct Attempt {
+    _worker: Handle,
+    session: Session,
+    parallelism: (u32, u32),
+    finished: BTreeMap<Task, TaskSnapshot>,
+    pending: BTreeMap<u64, BTreeMap<Task, TaskSnapshot>>,
+}
+
+impl World {
+    async fn new(rows: i64) -> Self {
+        let file_systems = FileSystems::new(&Configuration::default()).with_memory();
+        let ledger = Ledger { rows, allowed: Arc::new(AtomicI64::new(0)) };
+        Self {
+            manager: JobManager::start().await,
+            file_systems,
+            copies: tempfile::tempdir().unwrap(),
+            ledger,
+            committed: Committed::default(),
+            attempt: 0,
+            next_checkpoint: 1,
+            latest: None,
+            seen: Seen::default(),
+        }
+    }
+
+    fn storage(&self) -> (Storage, JobFolder) {
+        let location = self.file_systems.resolve(LOCATION).unwrap();
+        let (storage, path) = Storage::at(&location, "test", Limits::default()).unwrap();
+        (storage, JobFolder::new(&path, JobId::from_bytes([1; 16])))
+    }
+
+    /// A new process that goes on from the last checkpoint.
+    async fn attempt(&mut self, parallelism: (u32, u32)) -> Attempt {
+        self.attempt += 1;
+        let mut options = self.manager.options("a", 4);
+        options.file_systems = self.file_systems.clone();
+        options.local_copies = Some((self.copies.path().to_owned(), 1 << 30));
+        let worker = TaskManager::start(options, self.ledger.registry(), TestClock::shared()).await.unwrap();
+        let session = self.manager.accept().await;
+        let slots: Vec<_> = (0..4).map(|slot| ("a", worker.data_address(), slot)).collect();
+        let mut message = deployment(1, self.attempt, &graph(parallelism), &slots);
+        let mut splits: Vec<Split> =
+            (0..SPLITS).map(|id| Split { id: id.to_string(), ..Split::default() }).collect();
+        if let Some((checkpoint, manifest)) = &self.latest {
+            // What was prepared is committed before anything runs.
+            let before = self.committed.0.len();
+            for prepared in committables(manifest) {
+                self.committed.commit(&prepared);
+            }
+            self.seen.uncommitted += usize::from(self.committed.0.len() > before);
+            self.seen.restores += usize::from(manifest.files().next().is_some());
+            splits = positions(manifest);
+            assert_eq!(splits.len(), SPLITS as usize);
+            let path = format!("{LOCATION}/{}/chk-{checkpoint}", JobId::from_bytes([1; 16]));
+            message.restore = Some(Restore { path, checkpoint_id: *checkpoint, owned: true });
+        }
+        message.splits = (0..parallelism.0)
+            .map(|subtask| {
+                let share = splits.iter().enumerate().filter(|(at, _)| *at as u32 % parallelism.0 == subtask);
+                let splits = share.map(|(_, split)| split.clone()).collect();
+                SplitAssignment { vertex: 0, subtask, splits }
+            })
+            .collect();
+        message.checkpoint_location = LOCATION.to_owned();
+        session.deploy(message).await;
+        Attempt { _worker: worker, session, parallelism, finished: BTreeMap::new(), pending: BTreeMap::new() }
+    }
+
+    async fn trigger(&mut self, attempt: &mut Attempt) -> u64 {
+        let checkpoint_id = self.next_checkpoint;
+        self.next_checkpoint += 1;
+        attempt.pending.insert(checkpoint_id, attempt.finished.clone());
+        let trigger = TriggerCheckpoint {
+            job_id: vec![1; 16],
+            attempt: self.attempt,
+            checkpoint_id,
+            timestamp_millis: 1,
+            purpose: Purpose::Checkpoint.into(),
+            location: LOCATION.to_owned(),
+            full: checkpoint_id % 11 == 0,
+        };
+        attempt.session.send(job_manager_message::Body::TriggerCheckpoint(trigger)).await;
+        checkpoint_id
+    }
+
+    async fn abort(&mut self, attempt: &mut Attempt, checkpoint_id: u64) {
+        attempt.pending.remove(&checkpoint_id);
+        self.seen.aborted += 1;
+        let abort = AbortCheckpoint { job_id: vec![1; 16], attempt: self.attempt, checkpoint_id };
+        attempt.session.send(job_manager_message::Body::AbortCheckpoint(abort)).await;
+    }
+
+    /// Hears one message; completes what is complete. Answers whether all tasks have finished.
+    async fn hear(&mut self, attempt: &mut Attempt, commits: bool) -> bool {
+        let heard = timeout(PATIENCE, attempt.session.hear()).await.expect("something is said");
+        match heard.expect("the session lasts") {
+            Heard::State(changed) => {
+                let task = changed.task.clone().unwrap();
+                assert!(changed.failure.is_none(), "{changed:?}");
+                if changed.state() == TaskState::Finished {
+                    let part = changed.snapshot.unwrap();
+                    for pending in attempt.pending.values_mut() {
+                        pending.entry((task.vertex, task.subtask)).or_insert_with(|| part.clone());
+                    }
+                    attempt.finished.insert((task.vertex, task.subtask), part);
+                }
+            }
+            Heard::Acknowledged(part) => {
+                let task = part.task.clone().unwrap();
+                assert_eq!(task.attempt, self.attempt);
+                if let Some(pending) = attempt.pending.get_mut(&part.checkpoint_id) {
+                    pending.insert((task.vertex, task.subtask), part.snapshot.unwrap());
+                }
+            }
+            Heard::Declined(declined) => {
+                attempt.pending.remove(&declined.checkpoint_id);
+                self.abort(attempt, declined.checkpoint_id).await;
+            }
+        }
+        let tasks = (attempt.parallelism.0 + attempt.parallelism.1) as usize;
+        let ready = attempt.pending.iter().find(|(_, parts)| parts.len() == tasks).map(|(id, _)| *id);
+        if let Some(checkpoint) = ready {
+            let parts = attempt.pending.remove(&checkpoint).unwrap();
+            attempt.pending.retain(|later, _| *later > checkpoint);
+            self.complete(attempt, checkpoint, &parts, commits).await;
+        }
+        attempt.finished.len() == tasks
+    }
+
+    async fn complete(
+        &mut self,
+        attempt: &Attempt,
+        checkpoint: u64,
+        parts: &BTreeMap<Task, TaskSnapshot>,
+        commits: bool,
+    ) {
+        let manifest = self.manifest(attempt.parallelism, checkpoint, parts);
+        let (storage, folder) = self.storage();
+        let folder = folder.checkpoint(CheckpointId(checkpoint));
+        assert!(complete(&storage, &folder, &manifest).await.unwrap().is_none());
+        self.seen.completed += 1;
+        for (_, _, table) in manifest.tables() {
+            self.seen.changes += table.layers.iter().filter(|layer| layer.delta).count();
+        }
+        if commits {
+            committables(&manifest).for_each(|prepared| self.committed.commit(&prepared));
+        }
+        self.latest = Some((checkpoint, manifest));
+        if commits {
+            let (job_id, checkpoint_id) = (vec![1; 16], checkpoint);
+            let complete = CheckpointComplete { job_id, attempt: self.attempt, checkpoint_id };
+            attempt.session.send(job_manager_message::Body::CheckpointComplete(complete)).await;
+        }
+    }
+
+    fn manifest(
+        &self,
+        parallelism: (u32, u32),
+        checkpoint_id: u64,
+        parts: &BTreeMap<Task, TaskSnapshot>,
+    ) -> Manifest {
+        let operator = |vertex: u32, position: u32, uid: &str, parallelism: u32| {
+            let of = parts.iter().filter(|((of, _), _)| *of == vertex).flat_map(|(_, part)| &part.operators);
+            let of: Vec<_> = of.filter(|part| part.operator == position).collect();
+            OperatorSnapshot {
+                uid: uid.to_owned(),
+                name: uid.to_owned(),
+                parallelism,
+                schemas: of
+                    .iter()
+                    .find(|part| !part.schemas.is_empty())
+                    .map_or(Vec::new(), |part| part.schemas.clone()),
+                subtasks: of.iter().filter_map(|part| part.subtask.clone()).collect(),
+            }
+        };
+        let message = SnapshotManifest {
+            job_id: vec![1; 16],
+            checkpoint_id,
+            kind: SnapshotKind::Checkpoint.into(),
+            attempt: self.attempt,
+            max_parallelism: 16,
+            key_encoding_version: weir_api::key::ENCODING_VERSION,
+            operators: vec![
+                operator(0, 0, CHAIN[0], parallelism.0),
+                operator(1, 0, CHAIN[1], parallelism.1),
+                operator(1, 1, CHAIN[2], parallelism.1),
+            ],
+            ..SnapshotManifest::default()
+        };
+        Manifest::from_message(message).unwrap()
+    }
+
+    /// What a job without faults writes.
+    fn expected(&self) -> Vec<(i64, i64, i64)> {
+        let mut counts: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        for value in 0..self.ledger.rows {
+            *counts.entry((value % KEYS, value / WINDOW * WINDOW)).or_default() += i64::from(SPLITS);
+        }
+        counts.into_iter().map(|((key, start), count)| (key, start, count)).collect()
+    }
+}
+
+fn committables(manifest: &Manifest) -> impl Iterator<Item = Vec<u8>> {
+    let subtasks = manifest.operators.iter().flat_map(|operator| &operator.subtasks);
+    let entries = subtasks.flat_map(|subtask| &subtask.committables).flat_map(|pending| &pending.entries);
+    entries.map(|entry| entry.payload.to_vec())
+}
+
+fn positions(manifest: &Manifest) -> Vec<Split> {
+    let subtasks = manifest.operators[0].subtasks.iter();
+    let splits = subtasks.flat_map(|subtask| &subtask.splits);
+    let mut splits: Vec<_> = splits.map(|split| Split::decode(split.payload.clone()).unwrap()).collect();
+    splits.sort_by(|a, b| a.id.cmp(&b.id));
+    splits
+}
+
+/// Runs a job with faults drawn from a seed, until it has finished.
+async fn run(seed: u64) -> Seen {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut world = World::new(20_000).await;
+    for life in 0.. {
+        let last = life >= 5;
+        let parallelism = (random.random_range(1..=3), random.random_range(1..=4));
+        let mut attempt = world.attempt(parallelism).await;
+        let mut patience = if last { usize::MAX } else { random.random_range(5..120) };
+        // A process that dies between the pointer and the commit leaves that to the next one.
+        let commits = last || random.random_bool(0.7);
+        let finished = loop {
+            if patience == 0 {
+                break false;
+            }
+            patience -= 1;
+            let on = if last { 2_000 } else { random.random_range(0..300) };
+            world.ledger.allowed.fetch_add(on, Ordering::Relaxed);
+            if attempt.pending.len() < 3 && random.random_bool(0.8) {
+                let checkpoint = world.trigger(&mut attempt).await;
+                if random.random_bool(0.2) {
+                    tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;
+                    world.abort(&mut attempt, checkpoint).await;
+                    continue;
+                }
+            }
+            if attempt.pending.is_empty() && world.ledger.allowed.load(Ordering::Relaxed) < world.ledger.rows
+            {
+                // Nothing need be said before there is more to read.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+            if world.hear(&mut attempt, commits).await {
+                break true;
+            }
+        };
+        if finished {
+            for part in attempt.finished.values().flat_map(|part| &part.operators) {
+                let pending = part.subtask.iter().flat_map(|subtask| &subtask.committables);
+                pending
+                    .flat_map(|pending| &pending.entries)
+                    .for_each(|entry| world.committed.commit(&entry.payload));
+            }
+            break;
+        }
+        world.seen.kills += 1;
+    }
+    assert!(world.seen.completed >= 3, "{:?}", world.seen);
+    let (found, expected) = (world.committed.sorted(), world.expected());
+    let at = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+    let near = at.unwrap_or(found.len().min(expected.len()));
+    assert!(
+        found == expected,
+        "seed {seed}: {} rows, {} expected; at {near}: {:?} where {:?} belongs",
+        found.len(),
+        expected.len(),
+        found.get(near),
+        expected.get(near)
+    );
+    world.seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_killed_and_rescaled_writes_everything_once() {
+    let mut all = Vec::new();
+    for seed in 0..6 {
+        let seen = run(seed).await;
+        eprintln!("{seen:?}");
+        all.push(seen);
+    }
+    let sum = |of: fn(&Seen) -> usize| all.iter().map(of).sum::<usize>();
+    assert!(sum(|seen| seen.kills) > 3 && sum(|seen| seen.restores) > 3, "{all:?}");
+    assert!(sum(|seen| seen.aborted) > 3 && sum(|seen| seen.changes) > 3, "{all:?}");
+    assert!(sum(|seen| seen.uncommitted) > 0, "{all:?}");
+}
