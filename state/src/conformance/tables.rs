@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int16Array, Int64Array,
-    ListArray, TimestampMillisecondArray,
+    ListArray, RecordBatch, TimestampMillisecondArray,
 };
 use arrow::datatypes::{Field, Int64Type};
 use weir_api::error::{Code, Error, Result};
-use weir_api::state::backend::{Fold, Instance, Keys, StateBackends, TableKind};
+use weir_api::state::backend::{ABSENT, Fold, Instance, Keys, StateBackends, TableKind};
 use weir_api::state::{Scope, StateTable};
 
+use super::chain::Chain;
 use super::job::{MAX_PARALLELISM, numbers, open, spec};
 use super::{ManualClock, same};
 
@@ -18,6 +19,7 @@ pub(super) fn check(backends: &dyn StateBackends) -> Result<()> {
     types(backends).map_err(|error| error.context("values of all types"))?;
     limit(backends).map_err(|error| error.context("the limit of memory"))?;
     memory(backends).map_err(|error| error.context("memory that is given back"))?;
+    returning(backends).map_err(|error| error.context("keys that come back"))?;
     refusals(backends).map_err(|error| error.context("what is refused"))
 }
 
@@ -116,6 +118,43 @@ fn memory(backends: &dyn StateBackends) -> Result<()> {
     let late = backend.size_bytes();
     same("whether memory stays within twice of what it was", &(late <= 2 * early), &true)
         .map_err(|error| error.context(format_args!("{early} bytes became {late}")))
+}
+
+/// Keys that are removed, told of, and come back one by one, some to be removed again.
+fn returning(backends: &dyn StateBackends) -> Result<()> {
+    let clock = ManualClock::new();
+    let mut backend = open(backends, &clock, 0, 1)?;
+    let key = Field::new("k", arrow::datatypes::DataType::Int64, false);
+    let table = backend.declare(spec("returning", vec![key], TableKind::Value, Vec::new()))?;
+    let (mut chain, mut rows) = (Chain::default(), Vec::new());
+    let batch = |keys: std::ops::Range<i64>| [numbers(keys.map(Some))];
+    let all = batch(0..1000);
+    let all = Keys { columns: &all, rows: 1000 };
+    backend.intern(table, all, &mut rows)?;
+    chain.add(backend.keyed_state().freeze(Scope::Full)?.as_mut())?;
+    backend.remove(table, &rows)?;
+    chain.add(backend.keyed_state().freeze(Scope::Changes)?.as_mut())?;
+    for key in (900..1000).rev() {
+        let one = batch(key..key + 1);
+        let one = Keys { columns: &one, rows: 1 };
+        backend.intern(table, one, &mut rows)?;
+        if key != 950 {
+            backend.remove(table, &rows)?;
+        }
+    }
+    for _ in 0..1000 {
+        backend.find(table, Keys { columns: &batch(0..1), rows: 1 }, &mut rows)?;
+    }
+    chain.add(backend.keyed_state().freeze(Scope::Changes)?.as_mut())?;
+    let left: usize =
+        chain.tables()?.iter().flat_map(|table| &table.batches).map(RecordBatch::num_rows).sum();
+    same("how many keys the snapshot has", &left, &1)?;
+    backend.find(table, all, &mut rows)?;
+    same("how many keys there are", &rows.iter().filter(|row| **row != ABSENT).count(), &1)?;
+    backend.intern(table, all, &mut rows)?;
+    rows.sort_unstable();
+    rows.dedup();
+    same("how many rows 1,000 keys have", &rows.len(), &1000)
 }
 
 fn refusals(backends: &dyn StateBackends) -> Result<()> {
