@@ -32,8 +32,12 @@ fn counts(output: &Path, format: &str) -> String {
 
 /// The bids themselves: the generator is a pure function of the event's number, so the unpaced one makes the same.
 fn bids(cluster: &Cluster, output: &Path) {
-    let sql = events_table(&source("'max-emit-speed' = 'true'"))
-        + &table("bids", "auction BIGINT, price BIGINT, `dateTime` TIMESTAMP(3)", &file_options(output, "parquet"))
+    let sql = events_table(&source(&PACE.replace("'false'", "'true'")))
+        + &table(
+            "bids",
+            "auction BIGINT, price BIGINT, `dateTime` TIMESTAMP(3)",
+            &file_options(output, "parquet"),
+        )
         + "INSERT INTO bids SELECT bid.auction, bid.price, bid.`dateTime` FROM events WHERE event_type = 2";
     cluster.run(&sql, 1, LIMIT);
 }
