@@ -24,7 +24,8 @@ pub trait Sink: Send + Sync {
     }
 
     /// Whether writers make their own output visible while the job runs ([`SinkWriter::commit`]). The committer is then asked
-    /// only before an attempt starts and at the job's end, when no writer of the job can be at work any more.
+    /// only before an attempt starts and at the job's end, when no writer of the job can be at work any more; and, without a
+    /// fence, for a snapshot that another job starts from.
     fn commits_in_task(&self) -> bool {
         false
     }
@@ -148,7 +149,7 @@ pub struct CommitScope {
     /// The sink operator's uid.
     pub uid: String,
     /// Every writer of an attempt up to this one is over, or must be kept from making anything visible from now on; `None`: the
-    /// job runs, and its writers go on.
+    /// job may be running, and its writers go on.
     pub fence: Option<Attempt>,
     /// The most writers that the sink has had in any of those attempts.
     pub parallelism: u32,

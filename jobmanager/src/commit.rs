@@ -104,7 +104,7 @@ impl Sinks {
     }
 
     /// Makes visible what another job's snapshot holds, in that job's name: what that job has committed itself isn't committed
-    /// twice.
+    /// twice. Without a fence: that job may be running.
     pub(crate) async fn commit_snapshot(
         &self,
         origin: Origin<'_>,
@@ -119,8 +119,7 @@ impl Sinks {
                 let prepared = prepared(manifest, &node.uid);
                 let Some(sink) = self.sink(node)?.filter(|_| !prepared.is_empty()) else { continue };
                 let most = writers.get(&node.uid).copied().unwrap_or(0);
-                let scope =
-                    self.scope(origin.job, node, Some(origin.attempt), most, Some(Arc::clone(&blobs)));
+                let scope = self.scope(origin.job, node, None, most, Some(Arc::clone(&blobs)));
                 run(sink.as_ref(), node, &scope, prepared).await?;
             }
             Ok(())

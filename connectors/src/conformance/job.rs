@@ -72,8 +72,8 @@ pub struct Job<'a> {
     tasks: Vec<Task>,
     /// The last completed checkpoint.
     pointer: Snapshot,
-    /// The job that the first attempt's snapshot is of, its attempt and its writers.
-    origin: Option<(JobId, Attempt, u32)>,
+    /// The job that the first attempt's snapshot is of, and its writers.
+    origin: Option<(JobId, u32)>,
     committed: BTreeSet<i64>,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Job<'a> {
         job.committed.clone_from(&self.committed);
         job.pointer = snapshot.clone();
         job.checkpoint = snapshot.id;
-        job.origin = Some((self.id, self.attempt, self.most));
+        job.origin = Some((self.id, self.most));
         Ok(job)
     }
 
@@ -123,9 +123,10 @@ impl<'a> Job<'a> {
         let fence = self.attempt;
         self.attempt = fence.next();
         let mut pointer = self.pointer.clone();
-        if let Some((job, attempt, most)) = self.origin.take() {
+        if let Some((job, most)) = self.origin.take() {
             // In that job's name: what it has committed itself isn't committed twice.
-            let scope = CommitScope { job, parallelism: most, ..self.scope(Some(attempt)) };
+            // Without a fence: that job may be running.
+            let scope = CommitScope { job, parallelism: most, ..self.scope(None) };
             self.committing(scope, &pointer, None)?;
             self.committed.extend(&pointer.rows);
             pointer = Snapshot { id: pointer.id, ..Snapshot::default() };

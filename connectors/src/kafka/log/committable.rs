@@ -19,8 +19,8 @@ const VERSION: u8 = 1;
 pub struct Header {
     /// By whom it is published.
     pub transactional_id: String,
-    /// Whose it is: progress is kept by this and the transactional id, so that a snapshot that another job is restored from is
-    /// known to be published or not.
+    /// Whose it is: progress is kept by this, the attempt and the transactional id, so that a snapshot that another job is
+    /// restored from is known to be published or not.
     pub job: String,
     /// The attempt that prepared it.
     pub attempt: u32,

@@ -1,8 +1,9 @@
 //! Publishes what a checkpoint holds and its writers didn't publish: in the JobManager, before an attempt starts and at the end.
 //!
 //! Invariant: every transactional id is taken before the progress topic is read, and what is missing is published by the same
-//! session; so whatever a writer of the fenced attempts still does, it publishes nothing after that. Ids of another job, whose
-//! snapshot this one was restored from, are taken only if something of theirs is missing: that job may be running.
+//! session; so whatever a writer of the fenced attempts still does, it publishes nothing after that. Without a fence, as when
+//! another job was restored from this one's savepoint, ids are taken only if something of theirs is missing: the job may be
+//! running, and its task would be restarted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::committable::Output;
 use super::limits;
 use super::patience::Patience;
 use super::progress;
-use super::publisher::{Publisher, Stored};
+use super::publisher::{Publisher, Role, Stored};
 
 /// Transactional ids that are worked on at once: each has a client with its threads, and at most a chunk in memory.
 const AT_ONCE: usize = 8;
@@ -37,8 +38,8 @@ pub struct LogCommitter {
 struct Task {
     id: String,
     outputs: Vec<Output>,
-    /// Another job's.
-    is_foreign: bool,
+    /// Whose owner may be at work: it isn't taken without need.
+    is_spared: bool,
 }
 
 /// Ends what blocks when nobody waits any more.
@@ -62,7 +63,7 @@ impl LogCommitter {
         let own = (0..writers).map(|subtask| self.log.transactional_id(scope.job, &scope.uid, subtask));
         let mut tasks: BTreeMap<String, Task> = match scope.fence {
             Some(_) => {
-                own.map(|id| (id.clone(), Task { id, outputs: Vec::new(), is_foreign: false })).collect()
+                own.map(|id| (id.clone(), Task { id, outputs: Vec::new(), is_spared: false })).collect()
             }
             None => BTreeMap::new(),
         };
@@ -78,10 +79,9 @@ impl LogCommitter {
                     ),
                 ));
             }
-            let is_foreign = output.header.job != job;
+            let is_spared = scope.fence.is_none() || output.header.job != job;
             let id = output.header.transactional_id.clone();
-            let task =
-                tasks.entry(id.clone()).or_insert_with(|| Task { id, outputs: Vec::new(), is_foreign });
+            let task = tasks.entry(id.clone()).or_insert_with(|| Task { id, outputs: Vec::new(), is_spared });
             task.outputs.push(output);
         }
         for task in tasks.values_mut() {
@@ -129,10 +129,10 @@ struct Work {
 impl Work {
     /// Takes the ids of a group, finds out what is missing, publishes it.
     async fn group(self: &Arc<Self>, tasks: Vec<Task>) -> Result<()> {
-        let (foreign, own): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.is_foreign);
-        let mut tasks = own;
-        if !foreign.is_empty() {
-            let looked = self.blocking(move |work| work.missing(foreign)).await?;
+        let (spared, fenced): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.is_spared);
+        let mut tasks = fenced;
+        if !spared.is_empty() {
+            let looked = self.blocking(move |work| work.missing(spared)).await?;
             tasks.extend(looked.into_iter().filter(|task| !task.outputs.is_empty()));
         }
         let opened = try_join_all(tasks.into_iter().map(|task| {
@@ -173,7 +173,13 @@ impl Work {
         let topics: Vec<String> =
             task.outputs.iter().flat_map(|output| output.header.topics.clone()).collect();
         let message_bytes = limits::message_bytes(&self.log, &self.io, &topics, &self.patience)?;
-        Ok(Publisher::new(Arc::clone(&self.log), task.id.clone(), message_bytes, self.patience.clone(), true))
+        Ok(Publisher::new(
+            Arc::clone(&self.log),
+            task.id.clone(),
+            message_bytes,
+            self.patience.clone(),
+            Role::Committer,
+        ))
     }
 
     /// Leaves out what is published.

@@ -1,7 +1,10 @@
-//! The progress topic: how far each transactional id has published, for each job.
+//! The progress topic: how far each transactional id has published what an attempt of a job prepared under it.
 //!
-//! A compacted topic, of which the first partition is used. A key is `<transactional id>/<job id>`, a value JSON, so that people
-//! can read and, where the topic was lost, write it. A record is in the transaction whose output it speaks of.
+//! A compacted topic, of which the first partition is used. A key is `<transactional id>/<job id>/<attempt>`, a value JSON, so that
+//! people can read and, where the topic was lost, write it. A record is in the transaction whose output it speaks of.
+//!
+//! Why by attempt: what one attempt prepared is published in the order of its checkpoints, so the last one says it all. Of two
+//! attempts that isn't so: a job may go back behind a savepoint, whose output another job publishes later.
 //!
 //! Invariant: [`read`], called after init_transactions of an id, sees all that was ever published under that id: it reads all
 //! that is committed up to the end of the partition as it is when the call begins, waiting for other writers' open transactions.
@@ -37,8 +40,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub struct Record {
     /// The last checkpoint whose output is published.
     pub checkpoint: u64,
-    /// The attempt that had prepared it.
-    pub attempt: u32,
     /// How many records that output had.
     pub records: u64,
 }
@@ -46,13 +47,13 @@ pub struct Record {
 impl Record {
     /// What a transaction says that publishes this.
     pub fn of(header: &Header) -> Self {
-        Self { checkpoint: header.checkpoint, attempt: header.attempt, records: header.records }
+        Self { checkpoint: header.checkpoint, records: header.records }
     }
 }
 
 /// The key of an output's progress.
 pub fn key(header: &Header) -> String {
-    format!("{}/{}", header.transactional_id, header.job)
+    format!("{}/{}/{}", header.transactional_id, header.job, header.attempt)
 }
 
 /// All that a progress topic says.
@@ -88,7 +89,7 @@ fn unknown(table: &str, header: &Header, what: &str) -> Error {
     Error::new(
         Code::OutputUnknown,
         format!(
-            "table {table}: the progress topic {} {what}, so it can't be known whether the output of checkpoint {} ({} records, prepared under transactional id {}) is in topic {} already: published again it might be there twice, left out it might be lost. Look whether its records are in the topic; then write to {} the key '{}' with the value {{\"checkpoint\":{},\"attempt\":{},\"records\":0}} if they are there, or with the checkpoint before if they aren't, and restart the job",
+            "table {table}: the progress topic {} {what}, so it can't be known whether the output of checkpoint {} ({} records, prepared under transactional id {}) is in topic {} already: published again it might be there twice, left out it might be lost. Look whether its records are in the topic; then write to {} the key '{}' with the value {{\"checkpoint\":{},\"records\":0}} if they are there, or with the checkpoint before if they aren't, and restart the job",
             header.progress_topic,
             header.checkpoint,
             header.records,
@@ -97,7 +98,6 @@ fn unknown(table: &str, header: &Header, what: &str) -> Error {
             header.progress_topic,
             key(header),
             header.checkpoint,
-            header.attempt,
         ),
     )
 }

@@ -1,8 +1,8 @@
 //! Publishes the outputs of one transactional id, in order, each once, whatever happens on the way.
 //!
 //! Invariant: a transaction begins only where it is known that the output isn't published. A writer's first session knows it, as
-//! outputs that came before it were published before its attempt began; every later session asks the progress topic. Fenced off,
-//! it never takes the id again. Blocks.
+//! outputs that came before it were published before its attempt began; every later session asks the progress topic. A writer that
+//! was fenced off never takes the id again. Blocks.
 
 use std::sync::Arc;
 
@@ -46,6 +46,15 @@ impl Chunks for Stored {
     }
 }
 
+/// On whose behalf outputs are published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A writer's: nothing of what it will publish is published, and who fences it off is in the right.
+    Writer,
+    /// The JobManager's: anything may be published, and who fences it off is a writer that came late, or a committer like it.
+    Committer,
+}
+
 /// See the module.
 pub struct Publisher {
     log: Arc<Log>,
@@ -53,15 +62,16 @@ pub struct Publisher {
     /// The largest message that its topics take.
     message_bytes: usize,
     patience: Patience,
+    role: Role,
     session: Option<Session>,
     /// Whether the progress topic must be asked before the next transaction.
     unsure: bool,
 }
 
 impl Publisher {
-    /// For a transactional id; `unsure`: something may be published that it is asked to publish.
-    pub fn new(log: Arc<Log>, id: String, message_bytes: usize, patience: Patience, unsure: bool) -> Self {
-        Self { log, id, message_bytes, patience, session: None, unsure }
+    /// For a transactional id.
+    pub fn new(log: Arc<Log>, id: String, message_bytes: usize, patience: Patience, role: Role) -> Self {
+        Self { log, id, message_bytes, patience, role, session: None, unsure: role == Role::Committer }
     }
 
     /// Takes the transactional id, if it isn't taken.
@@ -126,6 +136,12 @@ impl Publisher {
 
     /// Waits, where another try may go well.
     fn bear(&self, trouble: Trouble, tries: &mut u32) -> Result<()> {
+        let trouble = match trouble {
+            Trouble::Fenced(what) if self.role == Role::Committer => {
+                Trouble::Again { why: self.fenced(&what), passing: false }
+            }
+            trouble => trouble,
+        };
         match trouble {
             Trouble::Again { why, passing } => {
                 self.patience.check(|| why.message().to_owned())?;
@@ -137,16 +153,20 @@ impl Publisher {
                 self.patience.pause(*tries);
                 Ok(())
             }
-            Trouble::Fenced(what) => Err(Error::new(
-                Code::Fenced,
-                format!(
-                    "{what}: a newer attempt of the job, or another job with the same 'sink.transactional-id-prefix', has taken the transactional id {}, or the transaction took longer than {:?} ('properties.transaction.timeout.ms')",
-                    self.id,
-                    self.log.transaction_timeout()
-                ),
-            )),
+            Trouble::Fenced(what) => Err(self.fenced(&what)),
             Trouble::Stop(error) => Err(error),
         }
+    }
+
+    fn fenced(&self, what: &str) -> Error {
+        Error::new(
+            Code::Fenced,
+            format!(
+                "{what}: a newer attempt of the job, or another job with the same 'sink.transactional-id-prefix', has taken the transactional id {}, or the transaction took longer than {:?} ('properties.transaction.timeout.ms')",
+                self.id,
+                self.log.transaction_timeout()
+            ),
+        )
     }
 
     /// The error of an output that is kept and can't be published.

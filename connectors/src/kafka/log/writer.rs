@@ -19,7 +19,7 @@ use weir_api::sink::{Committable, SinkWriter, WriterContext};
 use super::Log;
 use super::committable::{Header, Output};
 use super::patience::Patience;
-use super::publisher::{Publisher, Stored};
+use super::publisher::{Publisher, Role, Stored};
 use super::spool::{Kept, Parts, Recent, Spool, Started};
 use super::{limits, progress};
 use crate::handover::Handover;
@@ -276,7 +276,8 @@ impl Publishing {
         drop(producer);
         let message_bytes = limits::message_bytes(log, &self.io, &log.topics, &patience)?;
         let progress_topic_id = progress::ensure(log, &self.io, &patience)?;
-        let mut publisher = Publisher::new(Arc::clone(log), self.id.clone(), message_bytes, patience, false);
+        let mut publisher =
+            Publisher::new(Arc::clone(log), self.id.clone(), message_bytes, patience, Role::Writer);
         publisher.open()?;
         // Only this sets it.
         let _ = self.started.set(Started { routers, message_bytes, progress_topic_id });

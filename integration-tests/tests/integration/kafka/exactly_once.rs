@@ -3,6 +3,7 @@
 
 mod brokers;
 mod commits;
+mod conformance;
 mod limits;
 mod recovery;
 

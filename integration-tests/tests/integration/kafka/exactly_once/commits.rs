@@ -31,7 +31,7 @@ fn output_is_visible_when_its_checkpoint_is_complete_and_not_before() {
     }
     assert_eq!(progress.offsets(), [(0, 4)], "empty checkpoints cost no transaction");
     let key = progress.read()[0].key.clone().unwrap();
-    assert_eq!(String::from_utf8(key).unwrap(), format!("weir-{}-sink-1-0/{}", job.job, job.job));
+    assert_eq!(String::from_utf8(key).unwrap(), format!("weir-{}-sink-1-0/{}/1", job.job, job.job));
 }
 
 #[test]
