@@ -47,7 +47,7 @@ use self::job::status::JobStatus;
 use self::job::{Effect, Job, Limits, Version};
 use self::managers::Managers;
 use self::now::Now;
-use self::schedule::Spread;
+use self::schedule::{Slot, Spread};
 use self::slots::Slots;
 
 /// Why a session ended whose TaskManager took its leave: nothing to be warned of, unless its tasks say otherwise.
@@ -349,13 +349,17 @@ impl Core {
     /// Gives slots to the jobs that wait for some, in the order of submission; one that needs more than there are doesn't hold
     /// up those behind it.
     fn schedule(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut hosts = None;
         for id in self.order.clone() {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let Some((needed, previous)) = job.wants_slots() else { continue };
-            match self.slots.allocate(id, needed, previous, self.settings.spread) {
+            let hosts = hosts.get_or_insert_with(|| self.managers.hosts());
+            match self.slots.allocate(id, needed, previous, hosts, self.settings.spread) {
                 Ok(placement) => {
                     let mut effects = Vec::new();
-                    job.place(placement, now, &mut effects);
+                    let host = |slot: &Slot| hosts.get(&slot.manager).cloned().unwrap_or_default();
+                    let on = placement.iter().map(host).collect();
+                    job.place(placement, on, now, &mut effects);
                     self.apply(id, effects, actions);
                 }
                 Err(shortage) => job.short(shortage),

@@ -125,6 +125,8 @@ pub struct Job {
     phase: Phase,
     history: History,
     execution: ExecutionGraph,
+    /// Of its placement.
+    hosts: Vec<String>,
     strategy: restart::Strategy,
     exceptions: Exceptions,
     limits: Limits,
@@ -216,6 +218,7 @@ impl Job {
             phase: Phase::Waiting { deadline: now.after(limits.slot_timeout), shortage: None },
             history: History::new(status, now.unix_millis),
             execution,
+            hosts: Vec::new(),
             strategy: restart::Strategy::new(strategy),
             exceptions: Exceptions::new(limits.exceptions, record.exceptions),
             limits,
@@ -329,11 +332,11 @@ impl Job {
         }
     }
 
-    /// How many slots it wants now, and which it had; `None` unless it waits for slots.
+    /// How many slots it wants now, and which it had on which hosts; `None` unless it waits for slots.
     #[must_use]
-    pub fn wants_slots(&self) -> Option<(u32, &[Slot])> {
-        matches!(self.phase, Phase::Waiting { .. })
-            .then(|| (self.spec.graph.required_slots(), self.execution.placement()))
+    pub fn wants_slots(&self) -> Option<(u32, (&[Slot], &[String]))> {
+        let previous = (self.execution.placement(), self.hosts.as_slice());
+        matches!(self.phase, Phase::Waiting { .. }).then(|| (self.spec.graph.required_slots(), previous))
     }
 
     /// There weren't enough slots.
@@ -344,11 +347,12 @@ impl Job {
     }
 
     /// It got slots: its next attempt begins with being recorded.
-    pub fn place(&mut self, placement: Vec<Slot>, now: Now, effects: &mut Vec<Effect>) {
+    pub fn place(&mut self, placement: Vec<Slot>, hosts: Vec<String>, now: Now, effects: &mut Vec<Effect>) {
         debug_assert!(matches!(self.phase, Phase::Waiting { .. }));
         self.attempt = self.attempt.next();
         self.execution = ExecutionGraph::new(&self.spec.graph, self.attempt, now.unix_millis);
         self.execution.scheduled(placement, now.unix_millis);
+        self.hosts = hosts;
         self.checkpoints.reserve_ids();
         self.phase = Phase::Allocating;
         self.writes.want(Reason::Phase, effects);

@@ -148,6 +148,12 @@ impl Managers {
         self.monitor.next_deadline()
     }
 
+    /// The host of each.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeMap<TaskManagerId, String> {
+        self.by_id.iter().map(|(id, manager)| (id.clone(), manager.info.host.clone())).collect()
+    }
+
     /// All, by id.
     pub fn iter(&self) -> impl Iterator<Item = (&TaskManagerId, &Manager)> {
         self.by_id.iter()

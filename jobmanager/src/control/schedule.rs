@@ -4,7 +4,8 @@
 //! 1. *All or nothing*: every subtask index gets a slot, or none does and the answer says what is missing.
 //! 2. *Exclusive*: only free slots are taken, each once. Entry i of a placement is the slot that runs subtask i of **every**
 //!    vertex, so a job needs as many slots as its largest parallelism.
-//! 3. *Sticky*: an index whose previous slot is free gets it back: its files and state may still lie there.
+//! 3. *Sticky*: an index whose previous slot is free gets it back: its files and state may still lie there. Failing that, a free
+//!    slot of the same TaskManager, and then of a TaskManager on the same host, which may have copies of its state.
 //! 4. *Spread*: each of the rest goes to the TaskManager that will then have the smallest share of its slots in use, so that
 //!    exchanging a slot for a free one elsewhere never evens the load out; or, with [`Spread::Fill`], one TaskManager is filled before the next
 //!    is opened, those already in use first.
@@ -58,6 +59,10 @@ pub struct Problem<'a> {
     pub offers: BTreeMap<TaskManagerId, Offer>,
     /// The job's previous placement, if it had one.
     pub previous: &'a [Slot],
+    /// The hosts of the previous placement's TaskManagers, as far as they are known; they may be gone.
+    pub previous_hosts: &'a [String],
+    /// The hosts of those that there are.
+    pub hosts: BTreeMap<TaskManagerId, String>,
     /// What wins among TaskManagers.
     pub spread: Spread,
 }
@@ -103,6 +108,14 @@ pub fn solve(problem: Problem<'_>) -> Result<Vec<Slot>, Shortage> {
             *entry = Some(slot.clone());
         }
     }
+    for (index, entry) in placement.iter_mut().enumerate().filter(|(_, entry)| entry.is_none()) {
+        let manager = problem.previous.get(index).map(|slot| &slot.manager);
+        let same = manager.and_then(|manager| first_free(&mut offers, |id| id == manager));
+        *entry = same.or_else(|| {
+            let host = problem.previous_hosts.get(index).filter(|host| !host.is_empty())?;
+            first_free(&mut offers, |id| problem.hosts.get(id) == Some(host))
+        });
+    }
     placement
         .into_iter()
         .map(|entry| match entry {
@@ -112,6 +125,17 @@ pub fn solve(problem: Problem<'_>) -> Result<Vec<Slot>, Shortage> {
         // There were enough, so no entry stays empty.
         .collect::<Option<Vec<_>>>()
         .ok_or(Shortage { needed: problem.needed, free, total: 0, managers: 0 })
+}
+
+/// The first free slot of the first TaskManager that is wanted.
+fn first_free(
+    offers: &mut BTreeMap<TaskManagerId, Offer>,
+    is_wanted: impl Fn(&TaskManagerId) -> bool,
+) -> Option<Slot> {
+    let (manager, offer) =
+        offers.iter_mut().find(|(manager, offer)| !offer.free.is_empty() && is_wanted(manager))?;
+    let index = offer.free.pop_first()?;
+    Some(Slot { manager: manager.clone(), index })
 }
 
 fn take(offers: &mut BTreeMap<TaskManagerId, Offer>, spread: Spread) -> Option<Slot> {
@@ -160,7 +184,14 @@ mod tests {
     #[test]
     fn even_takes_turns_and_fill_does_not() {
         let all = offers(&[(2, &[0, 1]), (2, &[0, 1]), (2, &[0, 1])]);
-        let problem = |needed, spread| Problem { needed, offers: all.clone(), previous: &[], spread };
+        let problem = |needed, spread| Problem {
+            needed,
+            offers: all.clone(),
+            previous: &[],
+            previous_hosts: &[],
+            hosts: BTreeMap::new(),
+            spread,
+        };
         assert_eq!(places(&solve(problem(3, Spread::Even)).expect("free")), ["tm-0/0", "tm-1/0", "tm-2/0"]);
         assert_eq!(places(&solve(problem(3, Spread::Fill)).expect("free")), ["tm-0/0", "tm-0/1", "tm-1/0"]);
     }
@@ -171,6 +202,8 @@ mod tests {
             needed: 3,
             offers: offers(&[(2, &[1]), (1, &[0])]),
             previous: &[],
+            previous_hosts: &[],
+            hosts: BTreeMap::new(),
             spread: Spread::Even,
         };
         let shortage = solve(problem).expect_err("too few");
@@ -202,6 +235,16 @@ mod tests {
             .prop_shuffle()
     }
 
+    fn host_of(manager: &TaskManagerId) -> String {
+        let n: usize = manager.as_str().trim_start_matches("tm-").parse().expect("a number");
+        format!("host {}", n % 3)
+    }
+
+    fn is_full(offers: &BTreeMap<TaskManagerId, Offer>, placement: &[Slot], id: &TaskManagerId) -> bool {
+        let taken = placement.iter().filter(|slot| slot.manager == *id).count();
+        offers.get(id).is_none_or(|offer| offer.free.len() == taken)
+    }
+
     fn is_free(offers: &BTreeMap<TaskManagerId, Offer>, slot: &Slot) -> bool {
         offers.get(&slot.manager).is_some_and(|offer| offer.free.contains(&slot.index))
     }
@@ -216,7 +259,12 @@ mod tests {
         ) {
             let spread = if even { Spread::Even } else { Spread::Fill };
             let free: usize = offers.values().map(|offer| offer.free.len()).sum();
-            let problem = Problem { needed, offers: offers.clone(), previous: &previous, spread };
+            let hosts: BTreeMap<_, _> = (offers.keys().enumerate())
+                .map(|(n, id)| (id.clone(), format!("host {}", n % 3)))
+                .collect();
+            let before: Vec<_> = previous.iter().map(|slot| host_of(&slot.manager)).collect();
+            let problem =
+                Problem { needed, offers: offers.clone(), previous: &previous, previous_hosts: &before, hosts, spread };
             let solution = solve(problem.clone());
             prop_assert_eq!(solution.is_ok(), free >= needed as usize, "all or nothing");
             let Ok(placement) = solution else { return Ok(()) };
@@ -228,8 +276,18 @@ mod tests {
 
             let mut fresh = Vec::new();
             for (index, slot) in placement.iter().enumerate() {
-                match previous.get(index).filter(|slot| is_free(&offers, slot)) {
-                    Some(before) => prop_assert_eq!(slot, before, "sticky"),
+                match previous.get(index) {
+                    Some(before) if is_free(&offers, before) => prop_assert_eq!(slot, before, "sticky"),
+                    // To its own TaskManager, or its host's, where that has a slot left.
+                    Some(before) if slot.manager == before.manager => {}
+                    Some(before) if host_of(&slot.manager) == host_of(&before.manager) => {
+                        prop_assert!(is_full(&offers, &placement, &before.manager), "its TaskManager has room");
+                    }
+                    Some(before) => {
+                        let mut near = offers.keys().filter(|id| host_of(id) == host_of(&before.manager));
+                        prop_assert!(near.all(|id| is_full(&offers, &placement, id)), "its host has room");
+                        fresh.push(slot);
+                    }
                     None => fresh.push(slot),
                 }
             }

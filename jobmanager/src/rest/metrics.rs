@@ -16,6 +16,7 @@ use super::error::Answer;
 use super::managers::find;
 use super::path::{OfJob, OfVertex};
 use crate::control::Core;
+use crate::control::checkpoint::Outcome;
 use crate::control::execution::Task;
 use crate::control::job::Job;
 use crate::control::job::status::JobStatus;
@@ -81,11 +82,41 @@ pub(super) fn job_metrics(job: &Job, now: Now) -> Vec<(&'static str, f64)> {
         ("numRestarts", f64::from(job.restarts())),
         ("numFailedSplitDiscoveries", job.failed_discoveries() as f64),
     ];
+    metrics.extend(checkpoint_metrics(job));
     for (status, state, time, total) in names {
         let here = history.current() == status;
         metrics.push((state, f64::from(u8::from(here))));
         metrics.push((time, if here { history.present_millis(now.unix_millis) as f64 } else { 0.0 }));
         metrics.push((total, history.total_millis(status, now.unix_millis) as f64));
+    }
+    metrics
+}
+
+/// What a job's checkpoints take.
+fn checkpoint_metrics(job: &Job) -> Vec<(&'static str, f64)> {
+    let coordinator = job.coordinator();
+    let (statistics, counts) = (coordinator.statistics(), coordinator.statistics().counts());
+    let mut metrics = vec![
+        ("totalNumberOfCheckpoints", counts.triggered as f64),
+        ("numberOfInProgressCheckpoints", coordinator.under_way().count() as f64),
+        ("numberOfCompletedCheckpoints", counts.completed as f64),
+        ("numberOfFailedCheckpoints", counts.failed as f64),
+        ("numFailedCommits", f64::from(job.failed_commits())),
+    ];
+    if let Some(restored) = job.restored() {
+        metrics.push(("lastCheckpointRestoreTimestamp", restored.unix_millis as f64));
+    }
+    if let Some(last) = statistics.last_completed()
+        && let Outcome::Completed(written) = &last.outcome
+    {
+        let end = last.triggered_unix_millis.saturating_add_unsigned(last.duration_millis);
+        metrics.extend([
+            ("lastCompletedCheckpointId", last.checkpoint.0 as f64),
+            ("lastCheckpointDuration", last.duration_millis as f64),
+            ("lastCheckpointSize", written.new_size as f64),
+            ("lastCheckpointFullSize", written.full_size as f64),
+            ("lastCheckpointCompletedTimestamp", end as f64),
+        ]);
     }
     metrics
 }
