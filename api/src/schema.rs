@@ -74,6 +74,23 @@ pub const fn is_timestamp(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(_, _))
 }
 
+/// Whether every value of the type `from` is one of the type `to`, so that state of the one can be read as the other.
+#[must_use]
+pub fn widens(from: &DataType, to: &DataType) -> bool {
+    let integer = |data_type: &DataType| match data_type {
+        DataType::Int8 => Some(8),
+        DataType::Int16 => Some(16),
+        DataType::Int32 => Some(32),
+        DataType::Int64 => Some(64),
+        _ => None,
+    };
+    match (from, to) {
+        (DataType::Float32, DataType::Float64) => true,
+        (DataType::Decimal128(from, scale), DataType::Decimal128(to, other)) => from <= to && scale == other,
+        _ => from == to || matches!((integer(from), integer(to)), (Some(from), Some(to)) if from < to),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +109,14 @@ mod tests {
             flipped[cut] ^= 0x55;
             let _ = decode(&flipped);
         }
+    }
+
+    #[test]
+    fn wider_types_hold_all_values() {
+        let decimal = DataType::Decimal128;
+        assert!(widens(&DataType::Int16, &DataType::Int64) && widens(&decimal(10, 2), &decimal(38, 2)));
+        assert!(widens(&DataType::Float32, &DataType::Float64) && widens(&DataType::Utf8, &DataType::Utf8));
+        assert!(!widens(&DataType::Int64, &DataType::Int32) && !widens(&decimal(10, 2), &decimal(38, 3)));
+        assert!(!widens(&DataType::Int64, &DataType::Utf8) && !widens(&DataType::Int64, &DataType::Float64));
     }
 }

@@ -4,6 +4,7 @@
 //! operators at any parallelism, each its key groups, gives the same answers.
 
 pub mod backend;
+pub mod byte_log;
 pub mod chunks;
 pub mod dirty;
 pub mod pieces;

@@ -14,6 +14,7 @@ mod extreme_bytes;
 mod list;
 mod ordered;
 mod pick;
+pub(crate) mod running;
 mod sum;
 mod variance;
 

@@ -16,8 +16,10 @@ use weir_api::error::{Code, Error, Result};
 
 use crate::column;
 use bytes::BytesTable;
+pub(crate) use packed::Packing;
 use packed::PackedTable;
 use rows::RowTable;
+pub(crate) use rows::canonical;
 pub(crate) use which::Which;
 use word::WordTable;
 

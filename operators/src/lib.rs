@@ -12,6 +12,7 @@ mod column;
 mod event_time;
 pub mod expression;
 mod group;
+mod over;
 mod union;
 mod unnest;
 mod watermark_generator;
@@ -54,6 +55,7 @@ pub fn create_in_zone(
         }
         Kind::WindowAggregate(spec) => window_aggregate::create(node, spec, output)?,
         Kind::Union(_) => Box::new(union::Union::new(output)),
+        Kind::OverAggregate(spec) => over::create(node, spec, &input()?, output)?,
         Kind::Unnest(spec) => Box::new(unnest::Unnest::new(&node.name, spec, &input()?, output)?),
         Kind::Source(_) | Kind::Sink(_) => {
             return Err(malformed("is a source or a sink: a task drives it itself"));

@@ -26,18 +26,34 @@ impl Spread {
     pub(super) const SAMPLE_VARIANCE: Self = Self { sample: true, root: false };
     pub(super) const DEVIATION: Self = Self { sample: false, root: true };
     pub(super) const SAMPLE_DEVIATION: Self = Self { sample: true, root: true };
+
+    pub(super) fn measure(self, moments: &Moments) -> Option<f64> {
+        let divisor = moments.count - i64::from(self.sample);
+        let variance = (divisor > 0).then(|| moments.squares / divisor as f64)?;
+        Some(if self.root { variance.sqrt() } else { variance })
+    }
+
+    /// Measures in the type of the result.
+    pub(super) fn as_type(self, measures: Float64Array, data_type: &DataType) -> Result<ArrayRef> {
+        if *data_type == DataType::Float64 {
+            return Ok(Arc::new(measures));
+        }
+        let measures = if data_type.is_integer() { measures.unary(cut_off) } else { measures };
+        // What doesn't fit the type is null.
+        Ok(cast_with_options(&measures, data_type, &CastOptions { safe: true, ..CastOptions::default() })?)
+    }
 }
 
 /// Count, mean, and sum of squared differences from the mean.
 #[derive(Clone, Copy, Default)]
-struct Moments {
+pub(super) struct Moments {
     count: i64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
-    fn with(self, value: f64) -> Self {
+    pub(super) fn with(self, value: f64) -> Self {
         let count = self.count + 1;
         let difference = value - self.mean;
         let mean = self.mean + difference / count as f64;
@@ -59,6 +75,31 @@ impl Moments {
     }
 }
 
+impl Moments {
+    /// Counts, means, and sums of squared differences.
+    pub(super) fn columns(moments: &[Self]) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(moments.iter().map(|moments| moments.count).collect::<Int64Array>()),
+            Arc::new(moments.iter().map(|moments| moments.mean).collect::<Float64Array>()),
+            Arc::new(moments.iter().map(|moments| moments.squares).collect::<Float64Array>()),
+        ]
+    }
+
+    /// What [`Moments::columns`] gave.
+    pub(super) fn from_columns(partial: &[ArrayRef]) -> Result<Vec<Self>> {
+        let wanted = [&DataType::Int64, &DataType::Float64, &DataType::Float64];
+        let [counts, means, squares] = partial else { return Err(malformed_partial(partial, &wanted)) };
+        if [counts.data_type(), means.data_type(), squares.data_type()] != wanted {
+            return Err(malformed_partial(partial, &wanted));
+        }
+        let counts = counts.as_primitive::<Int64Type>().values();
+        let means = means.as_primitive::<Float64Type>().values();
+        let squares = squares.as_primitive::<Float64Type>().values();
+        let moments = counts.iter().zip(means).zip(squares);
+        Ok(moments.map(|((&count, &mean), &squares)| Self { count, mean, squares }).collect())
+    }
+}
+
 /// The whole number that isn't larger; a rounding error below one isn't cut off to the one before.
 fn cut_off(value: f64) -> f64 {
     let nearest = value.round();
@@ -75,12 +116,6 @@ impl Variance {
     pub(super) const fn new(spread: Spread) -> Self {
         Self { spread, moments: Vec::new() }
     }
-
-    fn measure(&self, moments: &Moments) -> Option<f64> {
-        let divisor = moments.count - i64::from(self.spread.sample);
-        let variance = (divisor > 0).then(|| moments.squares / divisor as f64)?;
-        Some(if self.spread.root { variance.sqrt() } else { variance })
-    }
 }
 
 impl Accumulator for Variance {
@@ -96,38 +131,20 @@ impl Accumulator for Variance {
     }
 
     fn merge(&mut self, partial: &[ArrayRef], ids: Ids) -> Result<()> {
-        let wanted = [&DataType::Int64, &DataType::Float64, &DataType::Float64];
-        let [counts, means, squares] = partial else { return Err(malformed_partial(partial, &wanted)) };
-        if [counts.data_type(), means.data_type(), squares.data_type()] != wanted {
-            return Err(malformed_partial(partial, &wanted));
-        }
-        let counts = counts.as_primitive::<Int64Type>().values();
-        let means = means.as_primitive::<Float64Type>().values();
-        let squares = squares.as_primitive::<Float64Type>().values();
-        for (row, ((&count, &mean), &squares)) in counts.iter().zip(means).zip(squares).enumerate() {
+        for (row, moments) in Moments::from_columns(partial)?.into_iter().enumerate() {
             let slot = &mut self.moments[ids.of(row)];
-            *slot = slot.merged(Moments { count, mean, squares });
+            *slot = slot.merged(moments);
         }
         Ok(())
     }
 
     fn partial(&self, groups: Which) -> Result<Vec<ArrayRef>> {
-        let moments = groups.of(&self.moments);
-        Ok(vec![
-            Arc::new(moments.iter().map(|moments| moments.count).collect::<Int64Array>()),
-            Arc::new(moments.iter().map(|moments| moments.mean).collect::<Float64Array>()),
-            Arc::new(moments.iter().map(|moments| moments.squares).collect::<Float64Array>()),
-        ])
+        Ok(Moments::columns(&groups.of(&self.moments)))
     }
 
     fn result(&self, groups: Which, data_type: &DataType) -> Result<ArrayRef> {
-        let measures: Float64Array = groups.iter().map(|group| self.measure(&self.moments[group])).collect();
-        if *data_type == DataType::Float64 {
-            return Ok(Arc::new(measures));
-        }
-        let measures = if data_type.is_integer() { measures.unary(cut_off) } else { measures };
-        // What doesn't fit the type is null.
-        Ok(cast_with_options(&measures, data_type, &CastOptions { safe: true, ..CastOptions::default() })?)
+        let moments = groups.iter().map(|group| self.spread.measure(&self.moments[group]));
+        self.spread.as_type(moments.collect(), data_type)
     }
 
     fn clear(&mut self) {

@@ -23,7 +23,8 @@ pub(super) struct PackedTable {
 }
 
 /// Where a column lies in a packed key: its bits at `shift`, its null bit above them.
-struct Packing {
+#[derive(Clone)]
+pub(crate) struct Packing {
     data_type: DataType,
     shift: u32,
     bits: u32,
@@ -32,15 +33,8 @@ struct Packing {
 impl PackedTable {
     /// `None` if the columns don't fit.
     pub(super) fn try_new(types: &[DataType], capacity: usize) -> Option<Self> {
-        let mut shift = 0;
-        let mut columns = Vec::with_capacity(types.len());
-        for data_type in types {
-            let bits = column::bits(data_type)?;
-            columns.push(Packing { data_type: data_type.clone(), shift, bits });
-            shift += bits + 1;
-        }
-        (shift <= u128::BITS).then(|| Self {
-            columns,
+        Some(Self {
+            columns: Packing::of(types)?,
             table: HashTable::with_capacity(capacity),
             keys: Vec::with_capacity(capacity),
             hasher: RandomState::default(),
@@ -51,7 +45,7 @@ impl PackedTable {
 
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
         let (mut packed, mut words) = (std::mem::take(&mut self.packed), std::mem::take(&mut self.words));
-        self.pack(columns, rows, &mut words, &mut packed)?;
+        Packing::pack_columns(&self.columns, columns, rows, &mut words, &mut packed)?;
         ids.extend(packed.iter().map(|&key| self.id(key)));
         (self.packed, self.words) = (packed, words);
         Ok(())
@@ -60,28 +54,11 @@ impl PackedTable {
     /// The number of each row's key, [`ABSENT`] where it isn't there.
     pub(super) fn find(&self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
         let mut packed = Vec::new();
-        self.pack(columns, rows, &mut Vec::with_capacity(rows), &mut packed)?;
+        Packing::pack_columns(&self.columns, columns, rows, &mut Vec::with_capacity(rows), &mut packed)?;
         ids.extend(packed.into_iter().map(|key| {
             let found = self.table.find(self.hasher.hash_one(key), |entry| entry.0 == key);
             found.map_or(ABSENT, |entry| entry.1)
         }));
-        Ok(())
-    }
-
-    fn pack(
-        &self,
-        columns: &[ArrayRef],
-        rows: usize,
-        words: &mut Vec<u64>,
-        packed: &mut Vec<u128>,
-    ) -> Result<()> {
-        packed.clear();
-        packed.resize(rows, 0);
-        for (packing, column) in self.columns.iter().zip(columns) {
-            words.clear();
-            column::extend_words(column, words)?;
-            packing.pack(column.logical_nulls().filter(|nulls| nulls.null_count() > 0), words, packed);
-        }
         Ok(())
     }
 
@@ -120,6 +97,36 @@ impl PackedTable {
 }
 
 impl Packing {
+    /// How columns of these types are packed; `None` if they don't fit.
+    pub(crate) fn of(types: &[DataType]) -> Option<Vec<Self>> {
+        let mut shift = 0;
+        let mut columns = Vec::with_capacity(types.len());
+        for data_type in types {
+            let bits = column::bits(data_type)?;
+            columns.push(Self { data_type: data_type.clone(), shift, bits });
+            shift += bits + 1;
+        }
+        (shift <= u128::BITS).then_some(columns)
+    }
+
+    /// Sets `packed` to the packed keys of some rows; `words` is scratch.
+    pub(crate) fn pack_columns(
+        packings: &[Self],
+        columns: &[ArrayRef],
+        rows: usize,
+        words: &mut Vec<u64>,
+        packed: &mut Vec<u128>,
+    ) -> Result<()> {
+        packed.clear();
+        packed.resize(rows, 0);
+        for (packing, column) in packings.iter().zip(columns) {
+            words.clear();
+            column::extend_words(column, words)?;
+            packing.pack(column.logical_nulls().filter(|nulls| nulls.null_count() > 0), words, packed);
+        }
+        Ok(())
+    }
+
     fn pack(&self, nulls: Option<NullBuffer>, words: &[u64], packed: &mut [u128]) {
         let Some(nulls) = nulls else {
             for (key, &word) in packed.iter_mut().zip(words) {
@@ -133,7 +140,7 @@ impl Packing {
         }
     }
 
-    fn unpack(&self, keys: &[u128]) -> Result<ArrayRef> {
+    pub(crate) fn unpack(&self, keys: &[u128]) -> Result<ArrayRef> {
         let mask = u64::MAX >> (u64::BITS - self.bits);
         let words: Vec<u64> = keys.iter().map(|key| (key >> self.shift) as u64 & mask).collect();
         let null = self.shift + self.bits;

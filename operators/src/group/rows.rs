@@ -64,7 +64,7 @@ impl RowTable {
 }
 
 /// The row format tells −0.0 from 0.0 and one NaN from another; keys don't.
-fn canonical(column: &ArrayRef) -> ArrayRef {
+pub(crate) fn canonical(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => Arc::new(
             column
