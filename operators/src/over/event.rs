@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use weir_api::batch::{Batch, TARGET_ROWS};
@@ -234,19 +234,19 @@ impl KeyedState for EventTime {
     }
 
     fn import(&mut self, table: &StateTable) -> Result<()> {
-        let operator = &self.plan.name;
+        let (operator, keys) = (&self.plan.name, self.plan.keys.len());
         match table.name.as_str() {
             ACCUMULATORS => {
+                let now = opened(self.context.as_ref())?.clock.unix_millis();
                 for batch in &table.batches {
-                    let batch = migrated(operator, ACCUMULATORS, batch, self.table.schema())?;
-                    self.table.import(&self.plan, &batch)?;
+                    let batch = migrated(operator, ACCUMULATORS, batch, self.table.schema(), 1 + keys)?;
+                    self.table.import(&self.plan, &batch, now)?;
                 }
                 Ok(())
             }
             buffer::ROWS => {
                 for batch in &table.batches {
-                    let batch = migrated(operator, buffer::ROWS, batch, &self.buffer_schema)?;
-                    let keys = self.plan.keys.len();
+                    let batch = migrated(operator, buffer::ROWS, batch, &self.buffer_schema, 1 + keys)?;
                     let (times, numbers) = (batch.column(1 + keys), batch.column(2 + keys));
                     let columns = batch.columns().iter().skip(1).take(keys);
                     let columns = columns.chain(batch.columns().iter().skip(3 + keys)).cloned().collect();

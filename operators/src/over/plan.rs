@@ -106,7 +106,7 @@ impl Plan {
     pub(super) fn state_schema(&self) -> Result<SchemaRef> {
         let mut fields = self.key_fields();
         if self.ttl_millis.is_some() {
-            fields.push(Field::new(WRITTEN, DataType::Int64, false));
+            fields.push(Field::new(WRITTEN, DataType::Int64, true));
         }
         for call in &self.calls {
             fields.extend(partial_columns(call.function, &call.name, call.argument_type.as_ref())?);

@@ -79,9 +79,11 @@ impl KeyedState for ProcessingTime {
         if table.name != ACCUMULATORS {
             return Err(unknown(&self.plan.name, &table.name));
         }
+        let now = opened(self.context.as_ref())?.clock.unix_millis();
+        let keys = 1 + self.plan.keys.len();
         for batch in &table.batches {
-            let batch = migrated(&self.plan.name, &table.name, batch, self.table.schema())?;
-            self.table.import(&self.plan, &batch)?;
+            let batch = migrated(&self.plan.name, &table.name, batch, self.table.schema(), keys)?;
+            self.table.import(&self.plan, &batch, now)?;
         }
         Ok(())
     }

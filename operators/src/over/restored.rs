@@ -28,15 +28,21 @@ pub(super) fn misfit(operator: &str, what: &str) -> Error {
 }
 
 /// A batch of a state with the columns that are wanted, found by name: narrower ones are cast, those that aren't there are null.
+/// The first `keys` ones, key group and key, can't be others than they were.
 pub(super) fn migrated(
     operator: &str,
     state: &str,
     batch: &RecordBatch,
     wanted: &SchemaRef,
+    keys: usize,
 ) -> Result<RecordBatch> {
-    let columns = wanted.fields().iter().map(|field| -> Result<ArrayRef> {
+    let columns = wanted.fields().iter().enumerate().map(|(index, field)| -> Result<ArrayRef> {
         let (name, data_type) = (field.name(), field.data_type());
-        let Some(found) = batch.column_by_name(name) else {
+        let found = batch.column_by_name(name);
+        if index < keys && found.map(|column| column.data_type()) != Some(data_type) {
+            return Err(misfit(operator, &format!("the state '{state}' of other keys than by '{name}' {data_type}")));
+        }
+        let Some(found) = found else {
             if field.is_nullable() {
                 return Ok(new_null_array(data_type, batch.num_rows()));
             }
@@ -107,7 +113,7 @@ impl Floors {
     /// Takes what [`Floors::table`] gave.
     pub(super) fn import(&mut self, operator: &str, table: &StateTable) -> Result<()> {
         for batch in &table.batches {
-            let batch = migrated(operator, WATERMARKS, batch, &schema())?;
+            let batch = migrated(operator, WATERMARKS, batch, &schema(), 1)?;
             let groups = batch.column(0).as_primitive::<UInt32Type>().values();
             let watermarks = batch.column(1).as_primitive::<Int64Type>().values();
             for (&group, &watermark) in groups.iter().zip(watermarks) {

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use weir_api::error::{Code, Error, Result};
 use weir_api::graph::{KeyGroupRange, partial_columns};
@@ -16,7 +17,7 @@ use weir_api::state::dirty::Dirty;
 
 use super::frozen::FrozenTable;
 use super::keys::Keys;
-use super::plan::{Plan, column, mask_of};
+use super::plan::{Plan, WRITTEN, column, mask_of};
 use crate::accumulator::Ids;
 use crate::accumulator::running::{self, Running};
 
@@ -170,8 +171,21 @@ impl Table {
         })
     }
 
-    /// Takes rows of a state of this schema.
-    pub(super) fn import(&mut self, plan: &Plan, batch: &RecordBatch) -> Result<()> {
+    /// Takes rows of a state of this schema. `now` is the processing time: what is forgotten by now isn't taken.
+    pub(super) fn import(&mut self, plan: &Plan, batch: &RecordBatch, now: i64) -> Result<()> {
+        let known;
+        let batch = match batch.column_by_name(WRITTEN) {
+            Some(times) if self.written.is_some() => {
+                // A time that isn't known is this one: keys weren't forgotten when the snapshot was made.
+                let times = times.as_primitive::<Int64Type>();
+                let lives = |time: Option<i64>| {
+                    time.is_none_or(|time| now.saturating_sub(time) < self.ttl_millis)
+                };
+                known = filter_record_batch(batch, &times.iter().map(|time| Some(lives(time))).collect())?;
+                &known
+            }
+            _ => batch,
+        };
         let columns = batch.columns();
         let key_end = 1 + plan.keys.len();
         let keys = columns.get(1..key_end).ok_or_else(|| Error::internal("state without its keys"))?;
@@ -182,8 +196,8 @@ impl Table {
         let mut values = columns.iter().skip(key_end).cloned();
         if let Some(written) = &mut self.written {
             let times = values.next().ok_or_else(|| Error::internal("state without its times"))?;
-            for (&id, &time) in ids.iter().zip(times.as_primitive::<Int64Type>().values()) {
-                *written.slot(id as usize) = time;
+            for (&id, time) in ids.iter().zip(times.as_primitive::<Int64Type>()) {
+                *written.slot(id as usize) = time.unwrap_or(now);
             }
         }
         for (running, call) in self.calls.iter_mut().zip(&plan.calls) {

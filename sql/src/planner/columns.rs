@@ -2,15 +2,15 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::ExprSchemable;
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use weir_api::error::{Error, Result};
 use weir_api::graph::{aggregate_result_type, is_never_null};
 use weir_api::side_output;
 
 use super::expressions::physical;
 use super::stream::{
-    Aggregate, Calc, Kind, Node, NodeId, Property, Role, Scan, Side, Span, StreamPlan, Unnest, WindowTable,
-    internal,
+    Aggregate, Calc, Call, Kind, Node, NodeId, Over, Property, Role, Scan, Side, Span, StreamPlan, Unnest,
+    WindowTable, internal,
 };
 use super::unnest_node::element_fields;
 use super::window_node::WINDOW_COLUMNS;
@@ -35,6 +35,7 @@ impl StreamPlan {
             Kind::Window(window) => window_columns(id, window, input()?),
             Kind::Unnest(unnest) => unnest_columns(unnest, input()?),
             Kind::Aggregate(aggregate) => aggregate_columns(id, aggregate, input()?),
+            Kind::Over(over) => over_columns(over, input()?),
             Kind::Union => self.union_columns(id, inputs),
             Kind::Sink(_) => Ok((Vec::new(), Vec::new())),
             Kind::Side(side) => Ok(side_columns(*side)),
@@ -111,10 +112,37 @@ fn calc_columns(calc: &Calc, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
         roles.push(match item.plain() {
             Some(column) => input.role(column),
             None if item.rowtime => Role::Rowtime,
+            None if is_proctime(&item.expression) => Role::Proctime,
             None => Role::Plain,
         });
     }
     Ok((fields, roles))
+}
+
+/// Whether the expression is the processing time itself.
+fn is_proctime(expression: &Expr) -> bool {
+    matches!(expression, Expr::ScalarFunction(call) if call.func.name() == "proctime")
+}
+
+fn over_columns(over: &Over, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
+    let mut fields = Vec::new();
+    let mut roles = Vec::new();
+    for name in &over.kept {
+        fields.push(input.schema.field_with_name(name)?.clone().with_metadata(Default::default()));
+        roles.push(input.role(name));
+    }
+    for call in &over.calls {
+        fields.push(call_field(call, input)?);
+        roles.push(Role::Plain);
+    }
+    Ok((fields, roles))
+}
+
+/// The column of an aggregate function's results.
+fn call_field(call: &Call, input: &Node) -> Result<Field> {
+    let argument = call.argument.as_ref().map(|name| input.schema.field_with_name(name)).transpose()?;
+    let data_type = aggregate_result_type(call.function, argument.map(Field::data_type))?;
+    Ok(Field::new(&call.name, data_type, !is_never_null(call.function)))
 }
 
 fn window_columns(id: NodeId, window: &WindowTable, input: &Node) -> Result<(Vec<Field>, Vec<Role>)> {
@@ -177,9 +205,7 @@ fn aggregate_columns(id: NodeId, aggregate: &Aggregate, input: &Node) -> Result<
         roles.push(Role::Plain);
     }
     for call in &aggregate.calls {
-        let argument = call.argument.as_ref().map(|name| input.schema.field_with_name(name)).transpose()?;
-        let data_type = aggregate_result_type(call.function, argument.map(Field::data_type))?;
-        fields.push(Field::new(&call.name, data_type, !is_never_null(call.function)));
+        fields.push(call_field(call, input)?);
         roles.push(Role::Plain);
     }
     for (property, name) in &aggregate.properties {

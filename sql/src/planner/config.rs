@@ -23,6 +23,7 @@ pub(super) struct PlannerConfig {
     /// All keys, for the job graph.
     pub all: BTreeMap<String, String>,
     idle_timeout: Duration,
+    state_ttl: Duration,
 }
 
 impl PlannerConfig {
@@ -50,7 +51,13 @@ impl PlannerConfig {
             name: Some(configuration.get(&options::PIPELINE_NAME)).filter(|name| !name.is_empty()),
             all: configuration.values().clone(),
             idle_timeout: configuration.get(&options::SOURCE_IDLE_TIMEOUT),
+            state_ttl: configuration.get(&options::STATE_TTL),
         })
+    }
+
+    /// After how long without a change keyed state is forgotten; 0: never.
+    pub fn state_ttl_millis(&self) -> u64 {
+        u64::try_from(self.state_ttl.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// After how long without a record a split of the table is idle; 0: never.

@@ -121,7 +121,7 @@ fn schema_problem(error: &SchemaError, place: Position) -> SqlError {
     }
 }
 
-fn place_of_column(column: &Column) -> Option<Position> {
+pub(super) fn place_of_column(column: &Column) -> Option<Position> {
     let start = column.spans().first()?.start;
     (start.line > 0).then_some(Position { line: start.line, column: start.column.max(1) })
 }

@@ -9,10 +9,10 @@ use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, lit,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, WindowFunctionDefinition, lit,
 };
 use weir_api::graph::{aggregate_result_type, is_never_null};
 use weir_proto::v1::aggregate_call::Function;
@@ -194,5 +194,19 @@ impl ExprPlanner for CountStar {
         params.args = vec![lit(1_i64)];
         let call = Expr::AggregateFunction(AggregateFunction { func: raw.func, params });
         Ok(PlannerResult::Planned(name.restore(call)))
+    }
+
+    #[expect(deprecated, reason = "DataFusion's parser still hands the star over as this expression")]
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        let is_star = raw.args.is_empty() || matches!(raw.args.as_slice(), [Expr::Wildcard { .. }]);
+        match &raw.func_def {
+            WindowFunctionDefinition::AggregateUDF(udf)
+                if is_star && function_of(udf, &[]) == Some(Function::Count) =>
+            {
+                raw.args = vec![lit(1_i64)];
+            }
+            _ => {}
+        }
+        Ok(PlannerResult::Original(raw))
     }
 }

@@ -53,7 +53,7 @@ fn sources_of(plan: &StreamPlan, id: NodeId, tables: &mut Vec<Arc<BoundTable>>) 
             tables.push(scan.table.clone());
         }
         Kind::Scan(_) | Kind::Aggregate(_) | Kind::Sink(_) | Kind::Side(_) => {}
-        Kind::Calc(_) | Kind::Window(_) | Kind::Unnest(_) | Kind::Union => {
+        Kind::Calc(_) | Kind::Window(_) | Kind::Unnest(_) | Kind::Over(_) | Kind::Union => {
             for input in &node.inputs {
                 sources_of(plan, *input, tables)?;
             }
@@ -117,7 +117,7 @@ fn carry(plan: &mut StreamPlan, id: NodeId) -> Result<Option<Carried>> {
             let node = plan.add(Kind::Union, inputs)?;
             Ok(Some(Carried { node, columns: common.unwrap_or_default() }))
         }
-        Kind::Unnest(_) | Kind::Aggregate(_) | Kind::Sink(_) | Kind::Side(_) => Ok(None),
+        Kind::Unnest(_) | Kind::Aggregate(_) | Kind::Over(_) | Kind::Sink(_) | Kind::Side(_) => Ok(None),
     }
 }
 

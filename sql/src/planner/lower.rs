@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan, Union};
 use weir_api::error::{Code, Error};
 
 use super::aggregate::lower_aggregate;
+use super::over::lower_over;
 use super::scan::lower_scan;
 use super::stream::{Item, Kind, NodeId, StreamPlan, Unnest, WindowTable, internal};
 use super::unnest_node::UnnestNode;
@@ -37,6 +38,7 @@ pub(super) fn lower(plan: &mut StreamPlan, logical: &LogicalPlan) -> SqlResult<N
             Ok(plan.calc(input, Some(predicate), items)?)
         }
         LogicalPlan::Aggregate(aggregate) => lower_aggregate(plan, aggregate),
+        LogicalPlan::Window(window) => lower_over(plan, window),
         LogicalPlan::Union(union) => lower_union(plan, union),
         LogicalPlan::Extension(Extension { node }) => match node.as_any().downcast_ref::<WindowNode>() {
             Some(window) => lower_window(plan, window),
@@ -54,7 +56,6 @@ fn refusal(plan: &LogicalPlan) -> String {
         LogicalPlan::Join(_) => "joins aren't",
         LogicalPlan::Sort(_) => "ORDER BY isn't",
         LogicalPlan::Limit(_) => "LIMIT isn't",
-        LogicalPlan::Window(_) => "OVER isn't",
         LogicalPlan::Unnest(_) => "UNNEST in a SELECT list isn't",
         LogicalPlan::Subquery(_) => "correlated subqueries aren't",
         LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE isn't",

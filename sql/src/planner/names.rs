@@ -9,7 +9,8 @@ use weir_proto::v1::aggregate_call::Function;
 use super::paths::path_of;
 use super::predicates::text_of;
 use super::stream::{
-    Aggregate, Calc, Call, Item, Property, Scan, Sink, Span, Unnest, WindowTable, column_named,
+    Aggregate, Calc, Call, EventOrder, Item, Over, Property, Scan, Sink, Span, Unnest, WindowTable,
+    column_named,
 };
 use super::window_node::WindowText;
 use crate::types::flink_type_name;
@@ -141,6 +142,24 @@ pub(super) fn of_aggregate(aggregate: &Aggregate, phase: &str) -> String {
         parts.push(format!("select=[{select}]"));
     }
     limited(format!("{phase}{kind}({})", parts.join(", ")))
+}
+
+/// The name of running aggregates.
+pub(super) fn of_over(over: &Over) -> String {
+    let mut parts = Vec::new();
+    if !over.keys.is_empty() {
+        parts.push(format!("partitionBy=[{}]", joined(over.keys.iter().cloned())));
+    }
+    let (order, frame) = match &over.event {
+        None => ("proctime".to_owned(), "RANGE"),
+        Some(EventOrder { time, peers: true }) => (time.clone(), "RANGE"),
+        Some(EventOrder { time, peers: false }) => (time.clone(), "ROWS"),
+    };
+    parts.push(format!("orderBy=[{order} ASC]"));
+    parts.push(format!("window=[{frame} BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW]"));
+    let select = over.kept.iter().cloned().chain(over.calls.iter().map(call_text));
+    parts.push(format!("select=[{}]", joined(select)));
+    limited(format!("OverAggregate({})", parts.join(", ")))
 }
 
 fn call_text(call: &Call) -> String {

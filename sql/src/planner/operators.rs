@@ -16,7 +16,7 @@ use weir_proto::v1::window_aggregate_spec::Phase;
 use super::config::PlannerConfig;
 use super::names;
 use super::specs;
-use super::stream::{Aggregate, Kind, Node, NodeId, Scan, Sink, StreamPlan};
+use super::stream::{Aggregate, Kind, Node, NodeId, Over, Scan, Sink, StreamPlan};
 use super::uid::{NodeUid, uids_of};
 
 /// An operator before it is chained.
@@ -98,6 +98,7 @@ impl Builder<'_> {
                 self.chained(node, uid.operator()?, names::of_unnest(unnest), spec, schema)
             }
             Kind::Aggregate(aggregate) => self.aggregate(node, aggregate, uid),
+            Kind::Over(over) => self.over(node, over, uid),
             Kind::Sink(sink) => {
                 let parallelism = option(&sink.spec, "sink.parallelism", self.config)?;
                 let spec = Spec::Sink(proto::SinkSpec { table: Some(sink.spec.clone()) });
@@ -137,6 +138,17 @@ impl Builder<'_> {
             parallelism,
             inputs,
         })
+    }
+
+    fn over(&mut self, node: &Node, over: &Over, uid: &NodeUid) -> Result<Vec<Port>> {
+        let input = self.input(node)?.schema.clone();
+        let parallelism = if over.keys.is_empty() { 1 } else { self.config.parallelism };
+        let spec = specs::over(over, &input, self.config.state_ttl_millis())?;
+        let keys = spec.key_columns.iter().map(|column| *column as usize).collect();
+        let inputs = self.keyed(&self.outputs_of_input(node)?, keys, parallelism);
+        let (uid, name) = (uid.operator()?, names::of_over(over));
+        let schema = Some(node.schema.clone());
+        self.push(Operator { uid, name, spec: Spec::OverAggregate(spec), schema, parallelism, inputs })
     }
 
     fn sink(

@@ -8,7 +8,7 @@ use weir_api::error::{Error, Result};
 
 use super::common::split_common;
 use super::paths::{Need, Needs};
-use super::stream::{Aggregate, Calc, Item, Kind, Node, NodeId, Scan, Span, StreamPlan, Unnest};
+use super::stream::{Aggregate, Calc, Item, Kind, Node, NodeId, Over, Scan, Span, StreamPlan, Unnest};
 
 /// The plan without what no root needs.
 pub(super) fn prune(plan: &StreamPlan) -> Result<StreamPlan> {
@@ -142,6 +142,14 @@ fn input_requirement(node: &Node, input: &Node, need: &Requirement) -> Requireme
             watermark = aggregate.span != Span::EndOfInput;
             columns_of_aggregate(aggregate).for_each(|column| columns.add(column, &Need::All));
         }
+        Kind::Over(over) => {
+            watermark |= over.event.is_some();
+            columns_of_over(over).for_each(|column| columns.add(column, &Need::All));
+            // Whole columns: rows that wait are state, whose columns don't change with what is read of them.
+            for name in over.kept.iter().filter(|name| need.columns.get(name).is_some()) {
+                columns.add(name, &Need::All);
+            }
+        }
     }
     Requirement { columns, watermark }
 }
@@ -156,6 +164,14 @@ fn columns_of_aggregate(aggregate: &Aggregate) -> impl Iterator<Item = &str> {
     let of_calls = aggregate.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
     let of_late = aggregate.late.iter().flat_map(|late| &late.columns).map(|(column, _)| column);
     aggregate.keys.iter().chain(of_calls).chain(of_span).chain(of_late).map(String::as_str)
+}
+
+/// The input columns that running aggregates read.
+fn columns_of_over(over: &Over) -> impl Iterator<Item = &str> {
+    let of_calls = over.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
+    let time = over.event.iter().map(|event| &event.time);
+    let of_late = over.late.iter().flat_map(|late| &late.columns).map(|(column, _)| column);
+    over.keys.iter().chain(of_calls).chain(time).chain(of_late).map(String::as_str)
 }
 
 fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<NodeId>) -> Result<NodeId> {
@@ -184,6 +200,11 @@ fn rebuild(plan: &mut StreamPlan, node: &Node, need: &Requirement, inputs: Vec<N
             plan.add(Kind::Union, inputs)
         }
         Kind::Unnest(unnest) => plan.add(Kind::Unnest(narrow_unnest(unnest, need)), inputs),
+        Kind::Over(over) => {
+            let mut narrow = over.clone();
+            narrow.kept.retain(|name| need.columns.get(name).is_some());
+            plan.add(Kind::Over(narrow), inputs)
+        }
         Kind::Window(_) | Kind::Aggregate(_) | Kind::Sink(_) | Kind::Side(_) => {
             plan.add(node.kind.clone(), inputs)
         }

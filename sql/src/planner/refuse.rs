@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     SetOperator, SetQuantifier, Spanned, TableFactor, TableWithJoins, Value, Visit, Visitor,
 };
 
+use super::refuse_over::{Refused, refusal_of_over};
 use crate::error::{SqlError, SqlResult};
 use crate::statement::{Position, Query as ParsedQuery, WindowInput};
 
@@ -96,7 +97,11 @@ impl Refusal {
             return self.refuse(select, "GROUP BY ALL isn't supported: name the columns");
         }
         if let Some(qualify) = &select.qualify {
-            return self.refuse(qualify, "QUALIFY isn't supported yet: it needs OVER");
+            let reason = "QUALIFY isn't supported yet: filter by the result of OVER in a query around this one";
+            return self.refuse(qualify, reason);
+        }
+        if let Some(Refused { place, reason }) = refusal_of_over(select) {
+            return ControlFlow::Break(SqlError::unsupported(place.unwrap_or(self.nearest), reason));
         }
         if !select.lateral_views.is_empty() || !select.cluster_by.is_empty() || !select.sort_by.is_empty() {
             return self.refuse(select, "LATERAL VIEW, CLUSTER BY and SORT BY aren't supported");
@@ -163,13 +168,6 @@ impl Refusal {
     }
 
     fn function(&self, function: &Function) -> Verdict {
-        if function.over.is_some() {
-            let reason = format!(
-                "{} OVER isn't supported yet: GROUP BY window_start, window_end of TUMBLE, HOP or CUMULATE aggregates by time",
-                function.name
-            );
-            return self.refuse(&function.name, reason);
-        }
         if !function.within_group.is_empty() {
             return self.refuse(&function.name, format!("{} WITHIN GROUP isn't supported", function.name));
         }

@@ -5,13 +5,16 @@ use datafusion::common::DFSchema;
 use weir_api::error::{Error, Result};
 use weir_api::schema;
 use weir_proto::v1 as proto;
+use weir_proto::v1::over_aggregate_spec::Frame;
 use weir_proto::v1::window::Kind as WindowMessage;
 use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
 
 use super::config::PlannerConfig;
 use super::expressions::encode;
 use super::guard::guarded;
-use super::stream::{Aggregate, Calc, Property, Scan, Span, Unnest, WindowTable, internal};
+use super::stream::{
+    Aggregate, Calc, Call, EventOrder, Late, Over, Property, Scan, Span, Unnest, WindowTable, internal,
+};
 use crate::statement::WindowKind;
 
 /// The spec of a source that emits `schema`.
@@ -90,21 +93,6 @@ pub(super) fn aggregate(
             (proto::Window { kind: Some(WindowMessage::EndOfInput(end)) }, 0)
         }
     };
-    let aggregates = aggregate
-        .calls
-        .iter()
-        .map(|call| {
-            Ok(proto::AggregateCall {
-                function: call.function.into(),
-                arguments: call.argument.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
-                filter_column: call.filter.as_ref().map(|name| position(input, name)).transpose()?,
-                distinct: call.distinct,
-                name: call.name.clone(),
-                parameters: call.parameters.clone(),
-                keeps_nulls: call.keeps_nulls,
-            })
-        })
-        .collect::<Result<_>>()?;
     let late = aggregate.late.as_ref().filter(|_| phase == Phase::Single);
     let property = |property: &Property| match property {
         Property::Start => WindowProperty::WindowStart,
@@ -116,18 +104,55 @@ pub(super) fn aggregate(
         window: Some(window),
         time_column,
         key_columns: aggregate.keys.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
-        aggregates,
+        aggregates: calls(&aggregate.calls, input)?,
         properties: aggregate.properties.iter().map(|(kind, _)| property(kind).into()).collect(),
         input_schema: schema::encode(input),
         late_rows_of: late.map(|late| late.of.clone()).unwrap_or_default(),
-        late_columns: late
-            .map(|late| &late.columns)
-            .into_iter()
-            .flatten()
-            .map(|(column, name)| {
-                Ok(proto::LateColumn { column: position(input, column)?, name: name.clone() })
-            })
-            .collect::<Result<_>>()?,
+        late_columns: late_columns(late, input)?,
+    })
+}
+
+fn calls(calls: &[Call], input: &Schema) -> Result<Vec<proto::AggregateCall>> {
+    let call = |call: &Call| {
+        Ok(proto::AggregateCall {
+            function: call.function.into(),
+            arguments: call.argument.iter().map(|name| position(input, name)).collect::<Result<_>>()?,
+            filter_column: call.filter.as_ref().map(|name| position(input, name)).transpose()?,
+            distinct: call.distinct,
+            name: call.name.clone(),
+            parameters: call.parameters.clone(),
+            keeps_nulls: call.keeps_nulls,
+        })
+    };
+    calls.iter().map(call).collect()
+}
+
+fn late_columns(late: Option<&Late>, input: &Schema) -> Result<Vec<proto::LateColumn>> {
+    let columns = late.map(|late| &late.columns).into_iter().flatten();
+    columns
+        .map(|(column, name)| {
+            Ok(proto::LateColumn { column: position(input, column)?, name: name.clone() })
+        })
+        .collect()
+}
+
+/// The spec of running aggregates over rows of `input`.
+pub(super) fn over(over: &Over, input: &Schema, state_ttl_millis: u64) -> Result<proto::OverAggregateSpec> {
+    let positions = |names: &[String]| names.iter().map(|name| position(input, name)).collect::<Result<_>>();
+    let frame = match &over.event {
+        Some(EventOrder { peers: false, .. }) => Frame::Rows,
+        Some(EventOrder { peers: true, .. }) | None => Frame::Range,
+    };
+    let time = over.event.as_ref().map(|event| position(input, &event.time)).transpose()?;
+    Ok(proto::OverAggregateSpec {
+        key_columns: positions(&over.keys)?,
+        time_column: time,
+        frame: frame.into(),
+        aggregates: calls(&over.calls, input)?,
+        kept_columns: positions(&over.kept)?,
+        state_ttl_millis,
+        late_rows_of: over.late.as_ref().map(|late| late.of.clone()).unwrap_or_default(),
+        late_columns: late_columns(over.late.as_ref(), input)?,
     })
 }
 

@@ -31,6 +31,8 @@ pub(super) enum Role {
     Plain,
     /// The time attribute.
     Rowtime,
+    /// The time at which a row is processed.
+    Proctime,
     /// The first instant of the row's window.
     WindowStart(NodeId),
     /// The instant after the last of the row's window.
@@ -49,7 +51,7 @@ impl Role {
     pub const fn window(self) -> Option<NodeId> {
         match self {
             Self::WindowStart(node) | Self::WindowEnd(node) | Self::WindowTime(node) => Some(node),
-            Self::Plain | Self::Rowtime => None,
+            Self::Plain | Self::Rowtime | Self::Proctime => None,
         }
     }
 }
@@ -86,6 +88,7 @@ pub(super) enum Kind {
     Window(WindowTable),
     Unnest(Unnest),
     Aggregate(Aggregate),
+    Over(Over),
     Union,
     Sink(Sink),
     /// What leaves its input beside its results.
@@ -203,6 +206,28 @@ pub(super) struct Aggregate {
     pub properties: Vec<(Property, String)>,
     /// Where late rows go, if not away.
     pub late: Option<Late>,
+}
+
+/// Running aggregates: from a key's first row to the current one.
+#[derive(Clone)]
+pub(super) struct Over {
+    pub keys: Vec<String>,
+    /// `None`: processing time.
+    pub event: Option<EventOrder>,
+    pub calls: Vec<Call>,
+    /// The columns of the input that are passed on.
+    pub kept: Vec<String>,
+    /// Where late rows go, if not away.
+    pub late: Option<Late>,
+}
+
+/// The order of event time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct EventOrder {
+    /// The time attribute.
+    pub time: String,
+    /// Rows of one key and one time see each other: RANGE, not ROWS.
+    pub peers: bool,
 }
 
 /// What becomes of an aggregation's late rows.

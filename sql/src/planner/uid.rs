@@ -70,6 +70,7 @@ const fn kind_of(node: &Node) -> &'static str {
         Kind::Window(_) => "window",
         Kind::Unnest(_) => "unnest",
         Kind::Aggregate(_) => "aggregate",
+        Kind::Over(_) => "over",
         Kind::Union => "union",
         Kind::Sink(_) => "sink",
         Kind::Side(_) => "side",
@@ -122,6 +123,8 @@ fn meaning_of(node: &Node) -> String {
             aggregate.properties,
             aggregate.late.as_ref().map_or_else(String::new, |late| format!(" late {:?}", late.columns))
         ),
+        // What is only passed on isn't what its state means.
+        Kind::Over(over) => write!(text, "over {:?} {:?} {:?}", over.keys, over.event, over.calls),
         Kind::Union => write!(text, "union"),
         Kind::Sink(sink) => write!(text, "sink {}", sink.spec.name),
         Kind::Side(side) => write!(text, "side {side:?}"),
