@@ -16,8 +16,8 @@ use weir_api::error::{Code, Error, Result};
 
 use crate::column;
 use bytes::BytesTable;
-pub(crate) use packed::Packing;
 use packed::PackedTable;
+pub(crate) use packed::Packing;
 use rows::RowTable;
 pub(crate) use rows::canonical;
 pub(crate) use which::Which;

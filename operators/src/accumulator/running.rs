@@ -87,8 +87,7 @@ pub(crate) fn create(function: Function, argument: Option<&DataType>) -> Result<
 
 /// Which rows change their keys: those with an argument that the mask lets through; `None`: all.
 fn active(argument: Option<&ArrayRef>, mask: Option<&BooleanBuffer>) -> Option<BooleanBuffer> {
-    let nulls =
-        argument.and_then(|argument| argument.logical_nulls()).filter(|nulls| nulls.null_count() > 0);
+    let nulls = argument.and_then(|argument| argument.logical_nulls()).filter(|nulls| nulls.null_count() > 0);
     match (nulls, mask) {
         (Some(nulls), Some(mask)) => Some(nulls.inner() & mask),
         (Some(nulls), None) => Some(nulls.into_inner()),

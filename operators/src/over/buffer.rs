@@ -144,7 +144,8 @@ impl Buffer {
             }
             let Some(run) = self.runs.get_mut(index) else { break };
             // Rows of this run up to the next one's first.
-            let other = heap.peek().map_or((i64::MAX, i64::MAX), |Reverse((time, number, _))| (*time, *number));
+            let other =
+                heap.peek().map_or((i64::MAX, i64::MAX), |Reverse((time, number, _))| (*time, *number));
             loop {
                 let Some(time) = run.next_time().filter(is_due) else { break };
                 let full = places.len() >= TARGET_ROWS && times.last() != Some(&time);
@@ -211,7 +212,12 @@ impl Buffer {
     }
 
     /// Takes rows back: their columns, times and numbers.
-    pub(super) fn import(&mut self, records: RecordBatch, times: &ArrayRef, numbers: &ArrayRef) -> Result<()> {
+    pub(super) fn import(
+        &mut self,
+        records: RecordBatch,
+        times: &ArrayRef,
+        numbers: &ArrayRef,
+    ) -> Result<()> {
         let mut fields: Vec<_> = records.schema_ref().fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new(TIME, DataType::Int64, false)));
         fields.push(Arc::new(Field::new(NUMBER, DataType::Int64, false)));

@@ -61,8 +61,11 @@ impl EventTime {
                 columns.push(column);
             }
         }
-        let fields: Vec<Field> =
-            columns.iter().filter_map(|&column| plan.input.fields().get(column)).map(|field| plain(field)).collect();
+        let fields: Vec<Field> = columns
+            .iter()
+            .filter_map(|&column| plan.input.fields().get(column))
+            .map(|field| plain(field))
+            .collect();
         let others = fields.get(plan.keys.len()..).unwrap_or_default().to_vec();
         Ok(Self {
             table: Table::new(&plan)?,
@@ -91,7 +94,8 @@ impl EventTime {
         if !self.floors.concern(self.watermark) {
             return Ok(rows.filter(|&row| times[row as usize] > self.watermark).collect());
         }
-        let keys = self.plan.keys.iter().map(|&key| column(records, key).cloned()).collect::<Result<Vec<_>>>()?;
+        let keys =
+            self.plan.keys.iter().map(|&key| column(records, key).cloned()).collect::<Result<Vec<_>>>()?;
         let max_parallelism = opened(self.context.as_ref())?.max_parallelism;
         let floors = self.floors.of_rows(&keys, times.len(), max_parallelism)?;
         let is_in_time = |&row: &u32| times[row as usize] > self.watermark.max(floors[row as usize]);

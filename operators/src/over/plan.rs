@@ -132,7 +132,9 @@ impl Event {
         let data_type = field_of(input, time)?.data_type();
         if !schema::is_timestamp(data_type) {
             let name = field_of(input, time)?.name();
-            return Err(malformed(format!("the time column '{name}' is of type {data_type}, not a timestamp")));
+            return Err(malformed(format!(
+                "the time column '{name}' is of type {data_type}, not a timestamp"
+            )));
         }
         match frame {
             Frame::Rows => Ok(Self { time, peers: false }),

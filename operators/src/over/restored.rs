@@ -40,7 +40,10 @@ pub(super) fn migrated(
         let (name, data_type) = (field.name(), field.data_type());
         let found = batch.column_by_name(name);
         if index < keys && found.map(|column| column.data_type()) != Some(data_type) {
-            return Err(misfit(operator, &format!("the state '{state}' of other keys than by '{name}' {data_type}")));
+            return Err(misfit(
+                operator,
+                &format!("the state '{state}' of other keys than by '{name}' {data_type}"),
+            ));
         }
         let Some(found) = found else {
             if field.is_nullable() {
@@ -52,8 +55,10 @@ pub(super) fn migrated(
             return Ok(Arc::clone(found));
         }
         if !widens(found.data_type(), data_type) {
-            let what =
-                format!("the column '{name}' of the state '{state}' as {} where it keeps {data_type}", found.data_type());
+            let what = format!(
+                "the column '{name}' of the state '{state}' as {} where it keeps {data_type}",
+                found.data_type()
+            );
             return Err(misfit(operator, &what));
         }
         Ok(cast(found, data_type)?)

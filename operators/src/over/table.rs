@@ -178,9 +178,8 @@ impl Table {
             Some(times) if self.written.is_some() => {
                 // A time that isn't known is this one: keys weren't forgotten when the snapshot was made.
                 let times = times.as_primitive::<Int64Type>();
-                let lives = |time: Option<i64>| {
-                    time.is_none_or(|time| now.saturating_sub(time) < self.ttl_millis)
-                };
+                let lives =
+                    |time: Option<i64>| time.is_none_or(|time| now.saturating_sub(time) < self.ttl_millis);
                 known = filter_record_batch(batch, &times.iter().map(|time| Some(lives(time))).collect())?;
                 &known
             }
@@ -211,7 +210,11 @@ impl Table {
     pub(super) fn size_bytes(&self) -> usize {
         let calls: usize = self.calls.iter().map(|running| running.size_bytes()).sum();
         let written = self.written.as_ref().map_or(0, Chunks::size_bytes);
-        self.keys.size_bytes() + calls + written + self.keys.len() / 8 + self.ids.capacity() * size_of::<u32>()
+        self.keys.size_bytes()
+            + calls
+            + written
+            + self.keys.len() / 8
+            + self.ids.capacity() * size_of::<u32>()
     }
 }
 

@@ -25,8 +25,12 @@ pub(super) fn lower_over(plan: &mut StreamPlan, window: &Window) -> SqlResult<No
     let (passed, results) = names.split_at_checked(schema.fields().len()).unwrap_or((&names, &[]));
     let functions = window.window_expr.iter().map(function_of).collect::<SqlResult<Vec<_>>>()?;
     let first = functions.first().ok_or_else(|| Error::internal("a window without functions"))?;
-    if functions.iter().any(|other| !is_same_window(first, other)) {
-        return Err(SqlError::new(Code::Unsupported, "several windows OVER which one SELECT aggregates"));
+    if let Some(other) = functions.iter().find(|other| !is_same_window(first, other)) {
+        let message = format!(
+            "{} and {} are OVER different windows: all of one SELECT must have the same",
+            first.fun, other.fun
+        );
+        return Err(SqlError::new(Code::Unsupported, message));
     }
 
     let mut before = Before { items: passed.iter().map(|name| Item::column(name)).collect() };
@@ -79,10 +83,12 @@ fn aggregate_of(function: &WindowFunction) -> SqlResult<Expr> {
 }
 
 fn is_same_window(a: &WindowFunction, b: &WindowFunction) -> bool {
-    let (a, b) = (&a.params, &b.params);
-    let is_same_order = a.order_by.len() == b.order_by.len()
-        && a.order_by.iter().zip(&b.order_by).all(|(a, b)| a.expr == b.expr && a.asc == b.asc);
-    a.partition_by == b.partition_by && is_same_order && a.window_frame.units == b.window_frame.units
+    // Rules give an expression its old name where they replace it.
+    let plain = |expression: &Expr| expression.clone().unalias_nested().data;
+    let keys = |of: &WindowFunction| of.params.partition_by.iter().map(plain).collect::<Vec<_>>();
+    let order =
+        |of: &WindowFunction| of.params.order_by.iter().map(|sort| plain(&sort.expr)).collect::<Vec<_>>();
+    keys(a) == keys(b) && order(a) == order(b) && a.params.window_frame.units == b.params.window_frame.units
 }
 
 /// The order of event time; `None`: processing time.
@@ -108,10 +114,12 @@ fn order_of(
             None => error,
         }
     };
-    let remedy = "order by the column of WATERMARK FOR, passed on as it is, or by a column that is PROCTIME()";
+    let remedy =
+        "order by the column of WATERMARK FOR, passed on as it is, or by a column that is PROCTIME()";
     let resolved = resolve(&order.expr, window.input.schema())?;
     let Expr::Column(column) = &resolved else {
-        let what = format!("OVER is ordered by an expression, '{}', not by a time attribute: {remedy}", order.expr);
+        let what =
+            format!("OVER is ordered by an expression, '{}', not by a time attribute: {remedy}", order.expr);
         return Err(refuse(what));
     };
     let node = plan.node(input)?;
@@ -139,6 +147,8 @@ fn frame_of(frame: &WindowFrame) -> SqlResult<bool> {
     match frame.units {
         WindowFrameUnits::Rows => Ok(false),
         WindowFrameUnits::Range => Ok(true),
-        WindowFrameUnits::Groups => Err(SqlError::new(Code::Unsupported, "GROUPS isn't supported: it isn't Flink's")),
+        WindowFrameUnits::Groups => {
+            Err(SqlError::new(Code::Unsupported, "GROUPS isn't supported: it isn't Flink's"))
+        }
     }
 }

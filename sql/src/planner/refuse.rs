@@ -97,7 +97,8 @@ impl Refusal {
             return self.refuse(select, "GROUP BY ALL isn't supported: name the columns");
         }
         if let Some(qualify) = &select.qualify {
-            let reason = "QUALIFY isn't supported yet: filter by the result of OVER in a query around this one";
+            let reason =
+                "QUALIFY isn't supported yet: filter by the result of OVER in a query around this one";
             return self.refuse(qualify, reason);
         }
         if let Some(Refused { place, reason }) = refusal_of_over(select) {

@@ -30,17 +30,8 @@ const RUNNING: &[&str] = &[
     "STDDEV",
 ];
 /// Functions of OVER alone.
-const RANKING: &[&str] = &[
-    "ROW_NUMBER",
-    "RANK",
-    "DENSE_RANK",
-    "PERCENT_RANK",
-    "CUME_DIST",
-    "NTILE",
-    "LAG",
-    "LEAD",
-    "NTH_VALUE",
-];
+const RANKING: &[&str] =
+    &["ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "NTH_VALUE"];
 
 /// Why a SELECT is refused.
 pub(super) struct Refused {
@@ -181,9 +172,8 @@ fn frame_text(frame: &WindowFrame) -> String {
 
 /// The same for the same windows.
 fn window_text(spec: &WindowSpec) -> String {
-    let list = |expressions: &[Expr]| {
-        expressions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let list =
+        |expressions: &[Expr]| expressions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let order: Vec<String> = spec.order_by.iter().map(|order| order.expr.to_string()).collect();
     let units = spec.window_frame.as_ref().map_or(WindowFrameUnits::Range, |frame| frame.units);
     format!("{} / {} / {units}", list(&spec.partition_by), order.join(", "))

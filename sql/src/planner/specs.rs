@@ -130,9 +130,7 @@ fn calls(calls: &[Call], input: &Schema) -> Result<Vec<proto::AggregateCall>> {
 fn late_columns(late: Option<&Late>, input: &Schema) -> Result<Vec<proto::LateColumn>> {
     let columns = late.map(|late| &late.columns).into_iter().flatten();
     columns
-        .map(|(column, name)| {
-            Ok(proto::LateColumn { column: position(input, column)?, name: name.clone() })
-        })
+        .map(|(column, name)| Ok(proto::LateColumn { column: position(input, column)?, name: name.clone() }))
         .collect()
 }
 

@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Float64Array, Int64Array};
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Float64Array, Int64Array,
+};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int64Type};
@@ -344,7 +346,8 @@ impl<T: ArrowPrimitiveType, const WHICH: u8> Kind for Pick<T, WHICH> {
             argument
         };
         let values = column.as_primitive_opt::<T>().map(|values| values.values().clone());
-        values.ok_or_else(|| Error::internal(format!("{} is picked of {}", self.data_type, column.data_type())))
+        values
+            .ok_or_else(|| Error::internal(format!("{} is picked of {}", self.data_type, column.data_type())))
     }
 
     fn fold(state: &mut Self::State, values: &Self::Values, row: usize) {

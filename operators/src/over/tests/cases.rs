@@ -8,7 +8,9 @@ use weir_proto::v1::OverAggregateSpec;
 use weir_proto::v1::aggregate_call::Function;
 use weir_proto::v1::over_aggregate_spec::Frame;
 
-use super::harness::{Instances, NAME, NUMBER, Row, SMALL, Store, TEXT, Turned, VALUE, call, spec, try_operator};
+use super::harness::{
+    Instances, NAME, NUMBER, Row, SMALL, Store, TEXT, Turned, VALUE, call, spec, try_operator,
+};
 use super::model::Model;
 
 fn row(id: i64, number: i64, time: i64) -> Row {
@@ -75,8 +77,10 @@ fn large_steps_of_event_time_leave_in_order() {
 
 #[test]
 fn keys_are_forgotten_after_a_time() {
-    let spec =
-        OverAggregateSpec { state_ttl_millis: 100, ..spec(&[NUMBER], None, vec![call(Function::Count, None, None)]) };
+    let spec = OverAggregateSpec {
+        state_ttl_millis: 100,
+        ..spec(&[NUMBER], None, vec![call(Function::Count, None, None)])
+    };
     let clock = Arc::new(Turned::default());
     let at = |time: i64| clock.0.store(time, Ordering::Relaxed);
     at(1000);
@@ -129,7 +133,8 @@ fn state_of_another_query_is_migrated_or_refused() {
 /// Variances are sums of differences: compared with what they are by definition.
 #[test]
 fn variances_run() {
-    let calls = vec![call(Function::VarPop, Some(VALUE), None), call(Function::StddevSamp, Some(VALUE), None)];
+    let calls =
+        vec![call(Function::VarPop, Some(VALUE), None), call(Function::StddevSamp, Some(VALUE), None)];
     let spec = spec(&[], None, calls);
     let mut instances = Instances::new(&spec, 1, &Arc::default());
     let rows: Vec<Row> = [2, 4, 12].into_iter().map(|id| row(id, 0, 0)).collect();

@@ -194,9 +194,8 @@ impl Instances {
     }
 
     pub(super) fn watermark(&mut self, watermark: i64) -> Vec<String> {
-        let advance = |operator: &mut dyn Operator, out: &mut Output| {
-            operator.on_watermark(Watermark(watermark), out)
-        };
+        let advance =
+            |operator: &mut dyn Operator, out: &mut Output| operator.on_watermark(Watermark(watermark), out);
         self.operators.iter_mut().flat_map(|operator| drive(operator.as_mut(), advance)).collect()
     }
 
@@ -301,15 +300,21 @@ impl Store {
 
     /// The rows of some key groups, in order.
     fn tables(&self, range: KeyGroupRange) -> Vec<StateTable> {
-        let table = |(name, (schema, key_columns, rows)): (&String, &(SchemaRef, u32, BTreeMap<_, RecordBatch>))| {
-            let group = |row: &RecordBatch| row.column(0).as_primitive::<UInt32Type>().value(0);
-            let mut rows: Vec<RecordBatch> =
-                rows.values().filter(|row| range.contains(group(row))).cloned().collect();
-            rows.sort_by_key(group);
-            // Cut anywhere.
-            let batches = rows.chunks(3).map(|rows| concat_batches(schema, rows).unwrap()).collect();
-            StateTable { name: name.clone(), schema: Arc::clone(schema), key_columns: *key_columns, batches }
-        };
+        let table =
+            |(name, (schema, key_columns, rows)): (&String, &(SchemaRef, u32, BTreeMap<_, RecordBatch>))| {
+                let group = |row: &RecordBatch| row.column(0).as_primitive::<UInt32Type>().value(0);
+                let mut rows: Vec<RecordBatch> =
+                    rows.values().filter(|row| range.contains(group(row))).cloned().collect();
+                rows.sort_by_key(group);
+                // Cut anywhere.
+                let batches = rows.chunks(3).map(|rows| concat_batches(schema, rows).unwrap()).collect();
+                StateTable {
+                    name: name.clone(),
+                    schema: Arc::clone(schema),
+                    key_columns: *key_columns,
+                    batches,
+                }
+            };
         self.states.iter().map(table).collect()
     }
 
@@ -327,7 +332,12 @@ fn key_text(table: &StateTable, batch: &RecordBatch, row: usize, skipped: usize)
     texts(&batch.slice(row, 1).project(&columns).unwrap()).concat()
 }
 
-fn change(scope: Scope, table: &StateTable, batch: &RecordBatch, row: usize) -> Option<(String, RecordBatch)> {
+fn change(
+    scope: Scope,
+    table: &StateTable,
+    batch: &RecordBatch,
+    row: usize,
+) -> Option<(String, RecordBatch)> {
     if scope == Scope::Full {
         return Some((key_text(table, batch, row, 0), batch.slice(row, 1)));
     }
@@ -338,7 +348,7 @@ fn change(scope: Scope, table: &StateTable, batch: &RecordBatch, row: usize) -> 
 }
 
 fn removal(scope: Scope, table: &StateTable, batch: &RecordBatch, row: usize) -> Option<String> {
-    let removed = scope == Scope::Changes
-        && batch.column_by_name(TOMBSTONE_COLUMN).unwrap().as_boolean().value(row);
+    let removed =
+        scope == Scope::Changes && batch.column_by_name(TOMBSTONE_COLUMN).unwrap().as_boolean().value(row);
     removed.then(|| key_text(table, batch, row, 1))
 }

@@ -32,8 +32,15 @@ fn any_row() -> impl Strategy<Value = Row> {
         proptest::option::weighted(0.9, any::<bool>()),
         proptest::option::weighted(0.8, word("[a-d]{0,3}")),
     )
-        .prop_map(|(number, small, name, time, value, flag, text)| {
-            Row { id: 0, number, small, name, time, value, flag, text }
+        .prop_map(|(number, small, name, time, value, flag, text)| Row {
+            id: 0,
+            number,
+            small,
+            name,
+            time,
+            value,
+            flag,
+            text,
         })
 }
 
@@ -67,8 +74,7 @@ fn all_calls() -> Vec<AggregateCall> {
 }
 
 fn any_spec() -> impl Strategy<Value = OverAggregateSpec> {
-    let keys: Vec<Vec<u32>> =
-        vec![vec![], vec![NUMBER], vec![NAME], vec![NUMBER, SMALL], vec![NAME, SMALL]];
+    let keys: Vec<Vec<u32>> = vec![vec![], vec![NUMBER], vec![NAME], vec![NUMBER, SMALL], vec![NAME, SMALL]];
     let frame = prop_oneof![Just(None), Just(Some(Frame::Rows)), Just(Some(Frame::Range))];
     let calls = proptest::sample::subsequence(all_calls(), 0..=14);
     (proptest::sample::select(keys), frame, calls).prop_map(|(keys, frame, calls)| spec(&keys, frame, calls))

@@ -6,6 +6,7 @@ mod graph;
 mod metadata;
 mod nexmark;
 mod once;
+mod over;
 mod random;
 mod refused;
 mod side_tables;

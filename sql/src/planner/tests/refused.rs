@@ -60,12 +60,6 @@ fn what_comes_later_is_refused_at_its_place() {
     check("SELECT a.auction FROM bids AS a, bids AS b", Code::Unsupported, "1:34", &["joins"]);
     check("SELECT auction FROM bids ORDER BY price", Code::Unsupported, "1:35", &["ORDER BY"]);
     check("SELECT auction FROM bids LIMIT 10", Code::Unsupported, "1:32", &["LIMIT"]);
-    check(
-        "SELECT SUM(price) OVER (PARTITION BY auction ORDER BY ts) FROM bids",
-        Code::Unsupported,
-        "1:8",
-        &["SUM OVER", "TUMBLE, HOP or CUMULATE"],
-    );
     check("SELECT auction FROM bids EXCEPT SELECT price FROM bids", Code::Unsupported, "1:33", &["EXCEPT"]);
     check(
         "SELECT auction FROM bids WHERE price IN (SELECT price FROM bids)",

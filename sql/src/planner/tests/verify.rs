@@ -13,7 +13,7 @@ use weir_api::graph::{
 use weir_api::schema::{decode, is_timestamp};
 use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::window_aggregate_spec::Phase;
-use weir_proto::v1::{CalcSpec, SourceSpec, WindowAggregateSpec};
+use weir_proto::v1::{CalcSpec, OverAggregateSpec, SourceSpec, WindowAggregateSpec};
 
 /// Checks a graph, and that it passes through its message.
 pub fn verify(graph: &JobGraph) {
@@ -84,8 +84,23 @@ fn operator(node: &OperatorNode, input: Option<&SchemaRef>) {
             assert!(own > 0);
         }
         Kind::WindowAggregate(spec) => aggregate(spec, input.unwrap(), node.output_schema.as_ref().unwrap()),
+        Kind::OverAggregate(spec) => over(spec, input.unwrap(), node.output_schema.as_ref().unwrap()),
         Kind::Union(_) => {}
     }
+}
+
+fn over(spec: &OverAggregateSpec, input: &SchemaRef, output: &SchemaRef) {
+    let mut expected: Vec<DataType> =
+        spec.kept_columns.iter().map(|column| input.field(*column as usize).data_type().clone()).collect();
+    for call in &spec.aggregates {
+        let argument = call.arguments.first().map(|argument| input.field(*argument as usize).data_type());
+        expected.push(aggregate_result_type(call.function(), argument).unwrap());
+    }
+    assert_eq!(types(output), expected.iter().collect::<Vec<_>>());
+    if let Some(time) = spec.time_column {
+        assert!(is_timestamp(input.field(time as usize).data_type()));
+    }
+    assert!(spec.key_columns.iter().all(|key| (*key as usize) < input.fields().len()));
 }
 
 fn expression(bytes: &[u8], schema: &Schema) -> Arc<dyn datafusion::physical_expr::PhysicalExpr> {
