@@ -160,6 +160,7 @@ impl Instances {
                     parallelism,
                     key_groups: KeyGroupRange::of_subtask(subtask, parallelism, MAX_PARALLELISM),
                     max_parallelism: MAX_PARALLELISM,
+                    backends: Arc::new(weir_api::state::backend::NoBackends),
                     state_limit_bytes: 1 << 30,
                     metrics: Arc::clone(&metrics),
                     clock: Arc::clone(clock) as Arc<dyn Clock>,
