@@ -111,7 +111,9 @@ fn a_paced_source_keeps_its_pace_from_where_it_goes_on() {
         let begun = tokio::time::Instant::now();
         let mut rows = 0;
         while rows < 200 {
-            let event = std::future::poll_fn(|context| reader.poll_next(context)).await.unwrap().unwrap();
+            let event = std::future::poll_fn(|context| reader.poll_next(context));
+            let event = tokio::time::timeout(std::time::Duration::from_secs(20), event).await;
+            let event = event.expect("rows are due").unwrap().unwrap();
             let weir_api::source::SourceEvent::Records { records, .. } = event else { panic!("records") };
             rows += records.num_rows();
         }

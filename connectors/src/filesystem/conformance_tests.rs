@@ -128,19 +128,40 @@ impl Subject for Files {
     }
 }
 
-#[test]
-fn all_formats_in_folders_and_object_stores_stand_every_scenario() {
+fn stands_every_scenario(format: &str, is_local: bool) {
     let io = runtime();
-    for format in ["json", "csv", "parquet"] {
-        for is_local in [true, false] {
-            let make =
-                |number| Ok(Box::new(Files::new(io.handle(), format, is_local, number)) as Box<dyn Subject>);
-            if let Err(problem) = conformance::run(io.handle(), &make) {
-                panic!(
-                    "{format}, {}: {problem}",
-                    if is_local { "in a folder" } else { "in an object store" }
-                );
-            }
-        }
+    let make = |number| Ok(Box::new(Files::new(io.handle(), format, is_local, number)) as Box<dyn Subject>);
+    if let Err(problem) = conformance::run(io.handle(), &make) {
+        panic!("{problem}");
     }
+}
+
+#[test]
+fn json_in_a_folder() {
+    stands_every_scenario("json", true);
+}
+
+#[test]
+fn json_in_an_object_store() {
+    stands_every_scenario("json", false);
+}
+
+#[test]
+fn csv_in_a_folder() {
+    stands_every_scenario("csv", true);
+}
+
+#[test]
+fn csv_in_an_object_store() {
+    stands_every_scenario("csv", false);
+}
+
+#[test]
+fn parquet_in_a_folder() {
+    stands_every_scenario("parquet", true);
+}
+
+#[test]
+fn parquet_in_an_object_store() {
+    stands_every_scenario("parquet", false);
 }

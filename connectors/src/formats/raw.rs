@@ -1,9 +1,6 @@
 //! `raw`: a record is the value of the one column, as it is.
 
-use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray,
-};
-use arrow::buffer::Buffer;
+use arrow::array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, SchemaRef,
@@ -229,19 +226,9 @@ impl RecordDecoder for Decoder {
             Store::Int64(column) => Arc::new(column.finish::<Int64Type>()),
             Store::Float32(column) => Arc::new(column.finish::<Float32Type>()),
             Store::Float64(column) => Arc::new(column.finish::<Float64Type>()),
-            Store::Text(column) => {
-                let (offsets, bytes, nulls) = column.finish();
-                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
-            }
-            Store::Binary(column) => {
-                let (offsets, bytes, nulls) = column.finish();
-                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
-            }
-            Store::FixedBinary(column, length) => {
-                let (_, bytes, nulls): (_, Buffer, _) = column.finish();
-                let length = i32::try_from(*length).unwrap_or(i32::MAX);
-                Arc::new(FixedSizeBinaryArray::try_new(length, bytes, nulls)?)
-            }
+            Store::Text(column) => column.texts()?,
+            Store::Binary(column) => column.binaries()?,
+            Store::FixedBinary(column, length) => column.fixed_binaries(*length)?,
         };
         Ok(vec![array])
     }
@@ -393,7 +380,7 @@ impl RecordEncoder for Encoder {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int32Array};
+    use arrow::array::{BinaryArray, Float64Array, Int32Array, StringArray};
     use arrow::datatypes::{Field, Schema};
 
     use super::*;

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, FixedSizeBinaryArray,
-    ListArray, MapArray, NullBufferBuilder, StringArray, StructArray,
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, ListArray, MapArray, NullBufferBuilder,
+    StructArray,
 };
 use arrow::datatypes::{
     ArrowNativeType, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type,
@@ -406,19 +406,9 @@ impl Column {
                 let array: Decimal128Array = column.finish();
                 Arc::new(array.with_precision_and_scale(*precision, *scale)?)
             }
-            Values::Text(column) => {
-                let (offsets, bytes, nulls) = column.finish();
-                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
-            }
-            Values::Binary(column) => {
-                let (offsets, bytes, nulls) = column.finish();
-                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
-            }
-            Values::FixedBinary(column, length) => {
-                let (_, bytes, nulls) = column.finish();
-                let length = i32::try_from(*length).unwrap_or(i32::MAX);
-                Arc::new(FixedSizeBinaryArray::try_new(length, bytes, nulls)?)
-            }
+            Values::Text(column) => column.texts()?,
+            Values::Binary(column) => column.binaries()?,
+            Values::FixedBinary(column, length) => column.fixed_binaries(*length)?,
             Values::Date(column) => Arc::new(column.finish::<Date32Type>()),
             Values::Time32(column, TimeUnit::Second) => Arc::new(column.finish::<Time32SecondType>()),
             Values::Time32(column, _) => Arc::new(column.finish::<Time32MillisecondType>()),

@@ -2,9 +2,14 @@
 //!
 //! Knows no JSON and no types of a table; what a row means is the column's business.
 
-use arrow::array::{NullBufferBuilder, PrimitiveArray};
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, FixedSizeBinaryArray, NullBufferBuilder, PrimitiveArray, StringArray,
+};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType};
+use weir_api::error::Result;
 
 /// Values of one width.
 pub struct Fixed<T> {
@@ -71,8 +76,26 @@ impl Varied {
         self.bytes.truncate(self.offsets.last().map_or(0, |offset| *offset as usize));
     }
 
-    /// Takes the rows out.
-    pub fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+    /// Takes the rows out as texts, which they must be.
+    pub fn texts(&mut self) -> Result<ArrayRef> {
+        let (offsets, bytes, nulls) = self.finish();
+        Ok(Arc::new(StringArray::try_new(offsets, bytes, nulls)?))
+    }
+
+    /// Takes the rows out as bytes.
+    pub fn binaries(&mut self) -> Result<ArrayRef> {
+        let (offsets, bytes, nulls) = self.finish();
+        Ok(Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?))
+    }
+
+    /// Takes the rows out as bytes, of which each row has so many.
+    pub fn fixed_binaries(&mut self, length: usize) -> Result<ArrayRef> {
+        let (_, bytes, nulls) = self.finish();
+        let length = i32::try_from(length).unwrap_or(i32::MAX);
+        Ok(Arc::new(FixedSizeBinaryArray::try_new(length, bytes, nulls)?))
+    }
+
+    fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
         let (rows, bytes) = (self.offsets.len(), self.bytes.len());
         let offsets = std::mem::replace(&mut self.offsets, first_offset(rows));
         let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(bytes));
