@@ -13,10 +13,10 @@ before_removal() {
     local alerts="$work/alerts"
     [ -d "$alerts" ] || return 0
     mkdir -p /tmp/weir && rm -rf /tmp/weir/alerts && mv "$alerts" /tmp/weir/alerts
-    echo "demo: the alerts stay in /tmp/weir/alerts ($(cat /tmp/weir/alerts/*.json 2>/dev/null | wc -l) lines)"
+    echo "demo: the alerts stay in /tmp/weir/alerts ($({ cat /tmp/weir/alerts/*.json 2>/dev/null || true; } | wc -l) lines)"
 }
 
-count() { cat "$work"/alerts/*.json 2>/dev/null | wc -l; }
+count() { { cat "$work"/alerts/*.json 2>/dev/null || true; } | wc -l; }
 last() { cat "$(ls -t "$work"/alerts/*.json | head -n 1)" | tail -n 1; }
 
 start_cluster
