@@ -64,6 +64,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: StateVerb,
     },
+    /// Look at jobs' texts, without any cluster.
+    Job {
+        #[command(subcommand)]
+        verb: JobVerb,
+    },
     /// Show how a job would run, without running it.
     Explain(ExplainArgs),
 }
@@ -108,6 +113,29 @@ pub struct StopArgs {
     /// Return as soon as the request is taken.
     #[arg(long)]
     pub detached: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JobVerb {
+    /// Tell what a changed query does to a job's state: what is kept, migrated, dropped and new.
+    #[command(
+        after_help = "Example:\n  weir job diff running.sql changed.sql   # before: weir stop JOB, weir run -s SAVEPOINT changed.sql"
+    )]
+    Diff(DiffArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
+    /// The job as it runs: SQL statements, or YAML as `weir run` takes it.
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+
+    /// The job as it shall run.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
 }
 
 #[derive(Subcommand, Debug)]

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod explain;
 pub mod info;
+pub mod job;
 pub mod list;
 pub mod run;
 pub mod savepoint;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use weir_api::error::{Code, Error, Result};
+use weir_jobmanager::submit::Submission;
 
 use crate::args::JobFileArgs;
 
@@ -14,7 +15,7 @@ const MAX_BYTES: u64 = 4 << 20;
 /// The request body for a job file and the flags beside it.
 pub fn request_body(arguments: &JobFileArgs) -> Result<Value> {
     let text = read(&arguments.file)?;
-    let is_yaml = matches!(arguments.file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
+    let is_yaml = is_yaml(&arguments.file);
     let config: Map<String, Value> =
         arguments.define.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
     let mut body = Map::new();
@@ -30,6 +31,19 @@ pub fn request_body(arguments: &JobFileArgs) -> Result<Value> {
         body.insert("config".to_owned(), Value::Object(config));
     }
     Ok(Value::Object(body))
+}
+
+/// What a job file says.
+pub fn submission(file: &Path) -> Result<Submission> {
+    let text = read(file)?;
+    if is_yaml(file) {
+        return weir_jobmanager::submit::job_file::parse(&text).map_err(|error| error.context(name(file)));
+    }
+    Ok(Submission { sql: text, ..Submission::default() })
+}
+
+fn is_yaml(file: &Path) -> bool {
+    matches!(file.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml"))
 }
 
 /// What messages call the file.

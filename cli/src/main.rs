@@ -20,7 +20,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use weir_api::error::Error;
 
-use crate::args::{Cli, Target, Verb};
+use crate::args::{Cli, JobVerb, Target, Verb};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +54,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Checkpoint(arguments) => command::savepoint::checkpoint(arguments, format).map(done),
         Verb::Stop(arguments) => command::savepoint::stop(arguments, format).map(done),
         Verb::State { verb } => command::state::execute(verb, format),
+        Verb::Job { verb: JobVerb::Diff(arguments) } => command::job::diff(arguments, format).map(done),
         Verb::Explain(arguments) => command::explain::execute(arguments, format).map(done),
     }
 }

@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod decimal;
 mod describe;
+pub mod diff;
 mod errors;
 mod expressions;
 mod functions;

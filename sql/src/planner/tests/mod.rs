@@ -1,6 +1,7 @@
 //! Plans of whole texts: against the job graph, against EXPLAIN snapshots, and what is refused.
 
 mod connectors;
+mod diff;
 mod examples;
 mod graph;
 mod metadata;
