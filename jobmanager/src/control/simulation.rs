@@ -7,6 +7,7 @@
 
 mod manager;
 mod oracle;
+mod snapshots;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -22,11 +23,14 @@ use weir_proto::v1::{JobManagerMessage, Split};
 
 use self::manager::Manager;
 use self::oracle::Oracle;
+use self::snapshots::Lines;
 use super::Core;
+use super::checkpoint::{Kind, Savepoint, Stop};
 use super::event::{Action, Event, SessionId};
 use super::fixtures;
+use super::job::checkpoints::SnapshotWrite;
 use super::job::record::{JobRecord, SinkCommit, Stage};
-use super::job::recovery::Recovered;
+use super::job::recovery::Recovery;
 use super::job::{Failure, Version};
 use super::now::Now;
 
@@ -65,8 +69,13 @@ enum Happening {
         vertex: VertexIndex,
         known: Vec<String>,
     },
+    WriteSnapshot(u64, JobId, Box<SnapshotWrite>),
+    Recover(u64, JobId, Attempt, Box<Recovery>),
+    Conclude(u64, JobId, Attempt),
     Submit(u8),
     Cancel(JobId),
+    /// A user wants a savepoint, and perhaps the job stopped behind it.
+    Savepoint(JobId, Option<Stop>),
     Fault,
     CoreStarts,
 }
@@ -89,6 +98,7 @@ struct World {
     /// Jobs whose records are being written, by the JobManager of which generation.
     writing: HashSet<(u64, JobId)>,
     oracle: Oracle,
+    lines: Lines,
     waiting_to_submit: u8,
 }
 
@@ -110,6 +120,7 @@ impl World {
             next_session: 1,
             writing: HashSet::new(),
             oracle: Oracle::default(),
+            lines: Lines::default(),
             waiting_to_submit: JOBS,
         };
         world.start_core();
@@ -213,6 +224,26 @@ impl World {
             Happening::Discover { generation, job, vertex, known } => {
                 self.discover(generation, job, vertex, known);
             }
+            Happening::WriteSnapshot(generation, job, write) => self.write_snapshot(generation, job, &write),
+            Happening::Recover(generation, job, attempt, recovery) => {
+                self.recover(generation, job, attempt, &recovery);
+            }
+            Happening::Conclude(generation, job, attempt) => {
+                if generation == self.generation {
+                    self.commit_pointer(job);
+                }
+                self.happen(Happening::ToCore(generation, Event::Aborted { job, attempt }));
+            }
+            Happening::Savepoint(job, stop) => {
+                let (now, request) = (self.clock(), self.random.random());
+                let kind = Kind::Savepoint(Savepoint { request, target: "s3://save".to_owned(), stop });
+                match self.core.as_mut().map(|core| core.request(job, kind, now)) {
+                    Some(Ok(actions)) => self.perform(actions),
+                    // Not now.
+                    _ if self.faulty() => self.after(2_000, Happening::Savepoint(job, stop)),
+                    _ => {}
+                }
+            }
             Happening::Submit(n) => self.submit(n),
             Happening::Cancel(job) => {
                 let now = self.clock();
@@ -265,12 +296,20 @@ impl World {
 
     fn perform(&mut self, actions: Vec<Action>) {
         let generation = self.generation;
+        let mut triggered = HashSet::new();
         for action in actions {
             match action {
                 Action::Send(session, message) => {
                     if let Some(Body::Deploy(deploy)) = &message.body {
                         let job = JobId::try_from_slice(&deploy.job_id).expect("an id");
                         self.oracle.deployed(job, Attempt(deploy.attempt));
+                    }
+                    if let Some(Body::TriggerCheckpoint(trigger)) = &message.body {
+                        let job = JobId::try_from_slice(&trigger.job_id).expect("an id");
+                        let id = CheckpointId(trigger.checkpoint_id);
+                        // One checkpoint's triggers go out together.
+                        let is_first = triggered.insert((job, id));
+                        self.triggered(job, id, is_first);
                     }
                     if let Some(manager) = self.sessions.get(&session).copied() {
                         // In order: one stream.
@@ -301,20 +340,18 @@ impl World {
                 Action::Recover { job, attempt, recovery } => {
                     assert_eq!(recovery.fence.next(), attempt);
                     self.oracle.aborted(job, recovery.fence);
-                    let failing = self.faulty() && self.chance(20);
-                    let io = Failure { code: Code::Io, message: "storage".to_owned() };
-                    let result = if failing { Err(io) } else { Ok(Recovered::default()) };
-                    let wait = self.random.random_range(0..500);
-                    self.after(
-                        wait,
-                        Happening::ToCore(generation, Event::Recovered { job, attempt, result }),
-                    );
+                    let wait = self.storage_wait();
+                    self.after(wait, Happening::Recover(generation, job, attempt, recovery));
                 }
-                Action::WriteSnapshot { .. } | Action::Discard { .. } => {}
+                Action::WriteSnapshot { job, write, .. } => {
+                    let wait = self.storage_wait();
+                    self.after(wait, Happening::WriteSnapshot(generation, job, write));
+                }
+                Action::Discard { job, discard, .. } => self.discard(job, &discard),
                 Action::Abort { job, attempt, .. } => {
                     self.oracle.aborted(job, attempt);
                     let wait = self.random.random_range(0..500);
-                    self.after(wait, Happening::ToCore(generation, Event::Aborted { job, attempt }));
+                    self.after(wait, Happening::Conclude(generation, job, attempt));
                 }
                 Action::Discover { job, vertex, known } => {
                     let known: Vec<_> =
@@ -363,11 +400,16 @@ impl World {
         if generation != self.generation {
             return;
         }
+        if let Some(checkpoint) = checkpoint {
+            self.commit_checkpoint(generation, job, attempt, checkpoint, &sinks);
+            return;
+        }
         let failing = self.faulty() && self.chance(20);
         let took_effect = !failing || self.chance(50);
         if took_effect {
-            let stage = self.store.get(&job).map(|(_, record)| record.stage.clone());
-            self.oracle.committed(job, attempt, &sinks, stage.as_ref());
+            let record = self.store.get(&job).map(|(_, record)| record);
+            self.oracle.committed(job, attempt, &sinks, record);
+            self.commit_last(job, attempt, &sinks);
         }
         let result =
             if failing { Err(Failure { code: Code::Io, message: "storage".to_owned() }) } else { Ok(()) };
@@ -398,7 +440,25 @@ impl World {
             2 => &[("restart-strategy.type", "failure-rate")],
             _ => &[],
         };
-        let mut record = fixtures::record(n, sources, sinks, config);
+        let mut config = config.to_vec();
+        let has_checkpoints = self.chance(70);
+        if has_checkpoints {
+            config.extend([
+                ("execution.checkpointing.interval", "3 s"),
+                ("execution.checkpointing.dir", "s3://check/points"),
+                ("execution.checkpointing.timeout", "10 s"),
+            ]);
+            for (chance, key, value) in [
+                (30, "execution.checkpointing.max-concurrent-checkpoints", "2"),
+                (30, "execution.checkpointing.num-retained", "2"),
+                (30, "execution.checkpointing.tolerable-failed-checkpoints", "1"),
+            ] {
+                if self.chance(chance) {
+                    config.push((key, value));
+                }
+            }
+        }
+        let mut record = fixtures::record(n, sources, sinks, &config);
         let grows = self.chance(60);
         if grows {
             Arc::make_mut(&mut record.spec).discovery.insert(0, Duration::from_secs(5));
@@ -412,6 +472,11 @@ impl World {
         if self.chance(15) {
             let wait = self.random.random_range(0..120_000);
             self.after(wait, Happening::Cancel(job));
+        }
+        if has_checkpoints && self.chance(40) {
+            let stop = [None, Some(Stop::Suspend), Some(Stop::Drain)][self.random.random_range(0..3)];
+            let wait = self.random.random_range(0..60_000);
+            self.after(wait, Happening::Savepoint(job, stop));
         }
     }
 
@@ -436,6 +501,9 @@ impl World {
             };
             assert_eq!(*status, job.history().current());
             self.oracle.ended(job.id(), *status);
+            if *status != super::job::status::JobStatus::Finished {
+                self.check_output(job.id());
+            }
         }
         assert_eq!(core.jobs().count(), usize::from(JOBS));
     }
@@ -448,10 +516,13 @@ fn simulate(seeds: std::ops::Range<u64>) -> Oracle {
             let mut world = World::new(seed);
             world.run();
             world.check_the_end();
-            world.oracle
+            (world.oracle, world.lines)
         });
         match outcome {
-            Ok(oracle) => total.add(oracle),
+            Ok((oracle, lines)) => {
+                total.add(oracle);
+                total.lines.add(&lines);
+            }
             Err(panic) => {
                 eprintln!("seed {seed} failed");
                 std::panic::resume_unwind(panic);
@@ -464,7 +535,7 @@ fn simulate(seeds: std::ops::Range<u64>) -> Oracle {
 #[test]
 fn no_job_is_stuck_no_commit_doubled_no_slot_lost() {
     let seeds =
-        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
+        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
     let total = simulate(0..seeds);
     eprintln!("{total:?}");
     // The faults must have bitten: a simulation in which nothing happens proves nothing.

@@ -3,16 +3,21 @@
 //! As real ones: all tasks are cancelled when a session is lost, and no session begins before the last has ended; an attempt is
 //! deployed once and never after a later one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use prost::Message as _;
 use rand::RngExt as _;
 use weir_api::id::{
     Attempt, CheckpointId, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex,
 };
 use weir_api::sink::Prepared;
 use weir_proto::v1::job_manager_message::Body;
-use weir_proto::v1::{DeployTasks, Failure, JobManagerMessage};
+use weir_proto::v1::trigger_checkpoint::Purpose;
+use weir_proto::v1::{
+    self as proto, DeployTasks, Failure, JobManagerMessage, OperatorPart, PendingCommittables, Split,
+    SplitPosition, SubtaskSnapshot, TaskSnapshot, TriggerCheckpoint,
+};
 
 use super::{Happening, World};
 use crate::control::checkpoint::part::Part;
@@ -25,6 +30,9 @@ pub(super) enum Plan {
     Beat(SessionId),
     Start(ExecutionId),
     End(ExecutionId, TaskState),
+    /// What a task did at a barrier.
+    Acknowledge(ExecutionId, CheckpointId, Box<Part>),
+    Decline(ExecutionId, CheckpointId),
 }
 
 pub(super) struct Manager {
@@ -37,6 +45,12 @@ pub(super) struct Manager {
     tasks: BTreeMap<ExecutionId, u32>,
     cancelling: HashMap<ExecutionId, ()>,
     fence: HashMap<JobId, Attempt>,
+    /// What sinks have prepared and haven't heard to be complete, with the last barrier.
+    pending: BTreeMap<ExecutionId, (CheckpointId, Vec<Prepared>)>,
+    /// Checkpoints that tasks have begun: no task finishes before it has said what became of its part.
+    begun: BTreeSet<(ExecutionId, CheckpointId)>,
+    /// Attempts whose sources wait behind a barrier.
+    parked: BTreeMap<(JobId, Attempt), CheckpointId>,
     dialling: bool,
     /// Cancelled tasks don't end before this.
     pub(super) stuck_until: u64,
@@ -56,6 +70,9 @@ impl Manager {
             tasks: BTreeMap::new(),
             cancelling: HashMap::new(),
             fence: HashMap::new(),
+            pending: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            parked: BTreeMap::new(),
             dialling: true,
             stuck_until: 0,
             failing: 0,
@@ -149,6 +166,17 @@ impl World {
                 }
             }
             Plan::End(task, state) => self.end(position, task, state),
+            Plan::Acknowledge(task, checkpoint, part) => {
+                self.managers[position].begun.remove(&(task, checkpoint));
+                if self.managers[position].tasks.contains_key(&task) {
+                    self.say(position, Said::Acknowledged { task, checkpoint, part });
+                }
+            }
+            Plan::Decline(task, checkpoint) => {
+                self.managers[position].begun.remove(&(task, checkpoint));
+                let reason = "the disk is full".to_owned();
+                self.say(position, Said::Declined { task, checkpoint, reason });
+            }
         }
     }
 
@@ -177,7 +205,13 @@ impl World {
         let manager = &self.managers[position];
         let (Some(session), true) = (manager.session, manager.registered) else { return };
         let (epoch, latency) = (manager.epoch, manager.latency());
-        let late = if self.faulty() && self.chance(5) { self.random.random_range(0..3_000) } else { 0 };
+        // What a task says of checkpoints doesn't overtake its end: one stream.
+        let in_order = matches!(
+            said,
+            Said::Acknowledged { .. } | Said::Declined { .. } | Said::Task { state: TaskState::Finished, .. }
+        );
+        let late =
+            if !in_order && self.faulty() && self.chance(5) { self.random.random_range(0..3_000) } else { 0 };
         let twice = (self.chance(5) && !matches!(said, Said::Metrics { .. })).then(|| said.clone());
         self.after(latency + late, Happening::ToCore(self.generation, Event::Said { session, epoch, said }));
         if let Some(said) = twice {
@@ -194,13 +228,8 @@ impl World {
             timestamp_millis: self.now,
         });
         let part = (state == TaskState::Finished).then(|| {
-            let mut part = Part { finished: true, ..Part::default() };
-            if task.vertex == VertexIndex(1) {
-                let committable = task.to_string().into_bytes().into();
-                let (checkpoint, subtask) = (CheckpointId(1), task.subtask);
-                part.prepared.push((0, vec![Prepared { checkpoint, subtask, committable }]));
-            }
-            Arc::new(part)
+            let last = self.managers[position].pending.get(&task).map_or(CheckpointId(0), |(last, _)| *last);
+            Arc::new(Part { finished: true, ..self.part(position, task, last.next()) })
         });
         self.say(position, Said::Task { task, state, failure, part });
     }
@@ -231,6 +260,24 @@ impl World {
                     self.oracle.given(task, add.first as usize, &add.splits, recorded);
                 }
             }
+            Some(Body::TriggerCheckpoint(trigger)) => self.barrier(position, &trigger),
+            Some(Body::CheckpointComplete(complete)) => {
+                let job = JobId::try_from_slice(&complete.job_id).expect("an id");
+                let (attempt, id) = (Attempt(complete.attempt), CheckpointId(complete.checkpoint_id));
+                let pending = self.managers[position].pending.iter_mut();
+                let own = pending.filter(|(task, _)| (task.job, task.attempt) == (job, attempt));
+                own.for_each(|(_, (_, prepared))| prepared.retain(|one| one.checkpoint > id));
+                self.heard_of_completion(job, attempt, id);
+            }
+            Some(Body::AbortCheckpoint(abort)) => {
+                let job = JobId::try_from_slice(&abort.job_id).expect("an id");
+                let key = (job, Attempt(abort.attempt));
+                let id = CheckpointId(abort.checkpoint_id);
+                manager.begun.retain(|(task, begun)| (task.job, task.attempt) != key || *begun != id);
+                if manager.parked.get(&key) == Some(&id) {
+                    manager.parked.remove(&key);
+                }
+            }
             Some(Body::Cancel(cancel)) => {
                 let job = JobId::try_from_slice(&cancel.job_id).expect("an id");
                 let attempt = Attempt(cancel.attempt);
@@ -246,6 +293,70 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The tasks of an attempt meet a barrier, each takes its part and says so some time, or not.
+    fn barrier(&mut self, position: usize, trigger: &TriggerCheckpoint) {
+        let job = JobId::try_from_slice(&trigger.job_id).expect("an id");
+        let (attempt, id) = (Attempt(trigger.attempt), CheckpointId(trigger.checkpoint_id));
+        let manager = &mut self.managers[position];
+        if matches!(trigger.purpose(), Purpose::Suspend | Purpose::Drain) {
+            manager.parked.insert((job, attempt), id);
+        }
+        let tasks: Vec<_> = (manager.tasks.keys())
+            .filter(|task| (task.job, task.attempt) == (job, attempt))
+            .filter(|task| !manager.cancelling.contains_key(task))
+            .copied()
+            .collect();
+        for task in tasks {
+            let part = Box::new(self.part(position, task, id));
+            self.managers[position].begun.insert((task, id));
+            let trouble = if self.faulty() { self.random.random_range(0..100) } else { 50 };
+            let wait = self.random.random_range(0..1_500);
+            match trouble {
+                0..=1 => {}
+                2..=3 => self.after(wait, Happening::Manager(position, Plan::Decline(task, id))),
+                4..=7 => {
+                    self.after(wait + 12_000, Happening::Manager(position, Plan::Acknowledge(task, id, part)))
+                }
+                _ => self.after(wait, Happening::Manager(position, Plan::Acknowledge(task, id, part))),
+            }
+        }
+    }
+
+    /// What a task takes at a barrier: a source how far it has read (as far as the barrier's number), a sink what it has prepared
+    /// since the last one, and what it doesn't know to be committed.
+    fn part(&mut self, position: usize, task: ExecutionId, id: CheckpointId) -> Part {
+        let mut snapshot = SubtaskSnapshot { index: task.subtask.0, ..Default::default() };
+        if task.vertex == VertexIndex(1) {
+            let payload = format!("{task} at {id}").into_bytes();
+            self.lines.prepared(task.job, task.attempt, id, payload.clone());
+            let (last, pending) = self.managers[position].pending.entry(task).or_default();
+            *last = id;
+            pending.push(Prepared { checkpoint: id, subtask: task.subtask, committable: payload.into() });
+            snapshot.committables = (pending.iter())
+                .map(|one| PendingCommittables {
+                    checkpoint_id: one.checkpoint.0,
+                    encoding_version: 1,
+                    entries: vec![proto::Prepared {
+                        payload: one.committable.payload.to_vec(),
+                        blobs: Vec::new(),
+                    }],
+                })
+                .collect();
+        } else {
+            let splits = self.oracle.splits_of(task).into_iter();
+            snapshot.splits = splits
+                .map(|split| SplitPosition {
+                    split_id: split.clone(),
+                    encoding_version: 1,
+                    payload: Split { id: split, weight: 1, position: Some(id.0), ..Default::default() }
+                        .encode_to_vec(),
+                })
+                .collect();
+        }
+        let operators = vec![OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(snapshot) }];
+        Part::read(task.subtask, TaskSnapshot { operators }).expect("a valid part")
     }
 
     fn deploy(&mut self, position: usize, deploy: &DeployTasks) {
@@ -284,6 +395,10 @@ impl World {
                     .iter()
                     .filter(|own| (own.vertex, own.subtask) == (task.vertex.0, task.subtask.0));
                 let own: Vec<_> = own.flat_map(|own| own.splits.iter().cloned()).collect();
+                for split in &own {
+                    let position = self.lines.position(job, attempt, &split.id);
+                    assert_eq!(split.position, position, "{task} reads {} from elsewhere", split.id);
+                }
                 let recorded = self.store[&task.job].1.splits.as_slice();
                 self.oracle.given(task, 0, &own, recorded);
                 self.start(position, task, place.slot);
@@ -320,10 +435,12 @@ impl World {
         if manager.cancelling.contains_key(&task) && state != TaskState::Canceled {
             return;
         }
-        // A source that may get more doesn't finish.
+        // A source that may get more doesn't finish, nor does anything behind a barrier that the job stops behind.
+        let is_parked = manager.parked.contains_key(&(task.job, task.attempt))
+            || manager.begun.iter().any(|(begun, _)| *begun == task);
         if state == TaskState::Finished
             && manager.tasks.contains_key(&task)
-            && !self.oracle.has_read_all(task)
+            && (is_parked || !self.oracle.has_read_all(task))
         {
             self.after(1_000, Happening::Manager(position, Plan::End(task, state)));
             return;
@@ -333,10 +450,15 @@ impl World {
         if manager.tasks.remove(&task).is_none() {
             return;
         }
+        if manager.tasks.keys().all(|other| (other.job, other.attempt) != (task.job, task.attempt)) {
+            manager.parked.remove(&(task.job, task.attempt));
+        }
         if state == TaskState::Finished {
             self.oracle.finished(task);
         }
         self.say_state(position, task, state);
+        self.managers[position].pending.remove(&task);
+        self.managers[position].begun.retain(|(begun, _)| *begun != task);
         self.redial_when_empty(position);
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use weir_api::id::{Attempt, ExecutionId, JobId};
 use weir_proto::v1::{Split, SplitAssignment};
 
-use crate::control::job::record::{JobRecord, SinkCommit, Stage};
+use super::snapshots::Lines;
+use crate::control::job::record::{JobRecord, SinkCommit, Snapshots, Stage};
 use crate::control::job::status::JobStatus;
 
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ pub(super) struct Oracle {
     splits_sent: u32,
     splits_deployed: u32,
     splits_found: u32,
+    pub(super) lines: Lines,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,11 @@ impl Oracle {
         job.has_read_all(task.attempt)
     }
 
+    /// The splits that the task reads.
+    pub(super) fn splits_of(&mut self, task: ExecutionId) -> Vec<String> {
+        self.job(task.job).given.get(&task).cloned().unwrap_or_default()
+    }
+
     pub(super) fn has_split(&mut self, task: ExecutionId) -> bool {
         task.subtask.0 < self.job(task.job).sources
     }
@@ -144,6 +151,10 @@ impl Oracle {
     pub(super) fn recorded(&mut self, before: Option<&JobRecord>, after: &JobRecord) {
         let before = before.expect("it was submitted");
         assert!(after.attempt >= before.attempt, "attempts only grow");
+        let (old, new) = (&before.snapshots, &after.snapshots);
+        assert!(new.reserved >= old.reserved, "reserved ids are given back");
+        let pointer = |snapshots: &Snapshots| snapshots.retained.last().map(|last| last.checkpoint);
+        assert!(pointer(new) >= pointer(old), "the pointer goes back");
         assert!(!matches!(before.stage, Stage::Ended { .. }), "written after its end");
         if let Stage::Committing(sinks) = &before.stage {
             match &after.stage {
@@ -159,25 +170,25 @@ impl Oracle {
         id: JobId,
         attempt: Attempt,
         sinks: &[SinkCommit],
-        stage: Option<&Stage>,
+        record: Option<&JobRecord>,
     ) {
+        let stage = record.map(|record| &record.stage);
         assert_eq!(stage, Some(&Stage::Committing(sinks.to_vec())), "committed what was not recorded");
         let job = self.job(id);
         assert!(job.committed.is_none_or(|committed| committed == attempt), "two attempts were committed");
         assert!(job.aborted.is_none_or(|aborted| aborted < attempt), "committed after it was aborted");
-        let finished = job.finished.get(&attempt).map_or(0, BTreeSet::len) as u32;
-        assert_eq!(finished, job.sources + job.sinks, "committed before all tasks had finished");
-        assert!(job.has_read_all(attempt), "committed without all splits");
+        let last = record.and_then(|record| record.snapshots.retained.last());
+        if last.is_none_or(|last| !last.is_savepoint) {
+            let finished = job.finished.get(&attempt).map_or(0, BTreeSet::len) as u32;
+            assert_eq!(finished, job.sources + job.sinks, "committed before all tasks had finished");
+            assert!(job.has_read_all(attempt), "committed without all splits");
+        }
         let prepared = sinks.iter().flat_map(|sink| &sink.prepared);
         let mut payloads: Vec<_> = prepared.map(|one| &one.committable.payload).collect();
         let count = payloads.len();
         payloads.sort();
         payloads.dedup();
-        assert_eq!(
-            (count, payloads.len()),
-            (job.sinks as usize, job.sinks as usize),
-            "each sink's results once"
-        );
+        assert_eq!(count, payloads.len(), "each result once");
         let again = job.committed.is_some();
         job.committed = Some(attempt);
         self.commits += 1;
@@ -226,6 +237,12 @@ impl Oracle {
             ("jobs that finished", self.finished),
             ("jobs that failed or were cancelled", self.failed),
             ("jobs that never ran", self.canceled),
+            ("completed checkpoints", self.lines.completed),
+            ("restarts from checkpoints", self.lines.restores),
+            ("savepoints", self.lines.savepoints),
+            ("stops", self.lines.stops),
+            ("checkpoints deleted", self.lines.discards),
+            ("writes of metadata whose answer was lost", self.lines.lost_writes),
         ] {
             assert!(count > 20, "only {count} {what}");
         }
