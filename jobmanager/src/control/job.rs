@@ -44,7 +44,7 @@ use self::writes::{Reason, Writes};
 use super::execution::ExecutionGraph;
 use super::now::Now;
 use super::restart;
-use super::schedule::{Shortage, Slot};
+use super::schedule::{Previous, Shortage, Slot};
 use super::slots::Stuck;
 
 /// How often a commit is tried before the job fails with its results uncommitted.
@@ -334,8 +334,8 @@ impl Job {
 
     /// How many slots it wants now, and which it had on which hosts; `None` unless it waits for slots.
     #[must_use]
-    pub fn wants_slots(&self) -> Option<(u32, (&[Slot], &[String]))> {
-        let previous = (self.execution.placement(), self.hosts.as_slice());
+    pub fn wants_slots(&self) -> Option<(u32, Previous<'_>)> {
+        let previous = Previous { slots: self.execution.placement(), hosts: &self.hosts };
         matches!(self.phase, Phase::Waiting { .. }).then(|| (self.spec.graph.required_slots(), previous))
     }
 

@@ -50,6 +50,15 @@ pub struct Offer {
     pub free: BTreeSet<SlotIndex>,
 }
 
+/// Where a job ran before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Previous<'a> {
+    /// The slot of each subtask.
+    pub slots: &'a [Slot],
+    /// The hosts of their TaskManagers, as far as they are known; they may be gone.
+    pub hosts: &'a [String],
+}
+
 /// What there is to decide.
 #[derive(Clone, Debug)]
 pub struct Problem<'a> {
@@ -58,10 +67,8 @@ pub struct Problem<'a> {
     /// All TaskManagers.
     pub offers: BTreeMap<TaskManagerId, Offer>,
     /// The job's previous placement, if it had one.
-    pub previous: &'a [Slot],
-    /// The hosts of the previous placement's TaskManagers, as far as they are known; they may be gone.
-    pub previous_hosts: &'a [String],
-    /// The hosts of those that there are.
+    pub previous: Previous<'a>,
+    /// The hosts of the TaskManagers that there are.
     pub hosts: BTreeMap<TaskManagerId, String>,
     /// What wins among TaskManagers.
     pub spread: Spread,
@@ -103,16 +110,16 @@ pub fn solve(problem: Problem<'_>) -> Result<Vec<Slot>, Shortage> {
     }
     let mut offers = problem.offers;
     let mut placement: Vec<Option<Slot>> = vec![None; problem.needed as usize];
-    for (entry, slot) in placement.iter_mut().zip(problem.previous) {
+    for (entry, slot) in placement.iter_mut().zip(problem.previous.slots) {
         if offers.get_mut(&slot.manager).is_some_and(|offer| offer.free.remove(&slot.index)) {
             *entry = Some(slot.clone());
         }
     }
     for (index, entry) in placement.iter_mut().enumerate().filter(|(_, entry)| entry.is_none()) {
-        let manager = problem.previous.get(index).map(|slot| &slot.manager);
+        let manager = problem.previous.slots.get(index).map(|slot| &slot.manager);
         let same = manager.and_then(|manager| first_free(&mut offers, |id| id == manager));
         *entry = same.or_else(|| {
-            let host = problem.previous_hosts.get(index).filter(|host| !host.is_empty())?;
+            let host = problem.previous.hosts.get(index).filter(|host| !host.is_empty())?;
             first_free(&mut offers, |id| problem.hosts.get(id) == Some(host))
         });
     }
@@ -187,8 +194,7 @@ mod tests {
         let problem = |needed, spread| Problem {
             needed,
             offers: all.clone(),
-            previous: &[],
-            previous_hosts: &[],
+            previous: Previous::default(),
             hosts: BTreeMap::new(),
             spread,
         };
@@ -201,8 +207,7 @@ mod tests {
         let problem = Problem {
             needed: 3,
             offers: offers(&[(2, &[1]), (1, &[0])]),
-            previous: &[],
-            previous_hosts: &[],
+            previous: Previous::default(),
             hosts: BTreeMap::new(),
             spread: Spread::Even,
         };
@@ -264,7 +269,7 @@ mod tests {
                 .collect();
             let before: Vec<_> = previous.iter().map(|slot| host_of(&slot.manager)).collect();
             let problem =
-                Problem { needed, offers: offers.clone(), previous: &previous, previous_hosts: &before, hosts, spread };
+                Problem { needed, offers: offers.clone(), previous: Previous { slots: &previous, hosts: &before }, hosts, spread };
             let solution = solve(problem.clone());
             prop_assert_eq!(solution.is_ok(), free >= needed as usize, "all or nothing");
             let Ok(placement) = solution else { return Ok(()) };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_api::id::{Attempt, ExecutionId, JobId, SlotIndex, SubtaskIndex, TaskManagerId, VertexIndex};
 
-use super::schedule::{Offer, Problem, Shortage, Slot, Spread, solve};
+use super::schedule::{Offer, Previous, Problem, Shortage, Slot, Spread, solve};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Holder {
@@ -42,14 +42,13 @@ impl Slots {
         &mut self,
         job: JobId,
         needed: u32,
-        previous: (&[Slot], &[String]),
+        previous: Previous<'_>,
         hosts: &BTreeMap<TaskManagerId, String>,
         spread: Spread,
     ) -> Result<Vec<Slot>, Shortage> {
         let offers = self.managers.iter().map(|(id, slots)| (id.clone(), offer(slots))).collect();
-        let (previous, previous_hosts) = previous;
         let hosts = hosts.clone();
-        let placement = solve(Problem { needed, offers, previous, previous_hosts, hosts, spread })?;
+        let placement = solve(Problem { needed, offers, previous, hosts, spread })?;
         for slot in &placement {
             if let Some(holder) = self.holder_mut(slot) {
                 debug_assert_eq!(*holder, Holder::Nobody, "slot {slot} was given out twice");
@@ -161,21 +160,26 @@ mod tests {
     fn a_slot_in_use_is_not_given_out_until_it_is_released() {
         let mut slots = Slots::default();
         slots.add(manager("a"), 2);
-        let first = slots.allocate(job(1), 2, (&[], &[]), &BTreeMap::new(), Spread::Even).expect("free");
+        let first =
+            slots.allocate(job(1), 2, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
         assert_eq!(
-            slots.allocate(job(2), 1, (&[], &[]), &BTreeMap::new(), Spread::Even).expect_err("taken").free,
+            slots
+                .allocate(job(2), 1, Previous::default(), &BTreeMap::new(), Spread::Even)
+                .expect_err("taken")
+                .free,
             0
         );
         slots.release(job(1), Attempt(1), &first, Stuck::new());
         assert_eq!((slots.free(), slots.total()), (2, 2));
-        assert!(slots.allocate(job(2), 1, (&[], &[]), &BTreeMap::new(), Spread::Even).is_ok());
+        assert!(slots.allocate(job(2), 1, Previous::default(), &BTreeMap::new(), Spread::Even).is_ok());
     }
 
     #[test]
     fn a_stuck_task_keeps_its_slot_until_it_reports_its_end() {
         let mut slots = Slots::default();
         slots.add(manager("a"), 2);
-        let placement = slots.allocate(job(1), 2, (&[], &[]), &BTreeMap::new(), Spread::Even).expect("free");
+        let placement =
+            slots.allocate(job(1), 2, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
         let tasks = BTreeSet::from([(VertexIndex(0), SubtaskIndex(1))]);
         slots.release(job(1), Attempt(3), &placement, Stuck::from([(placement[1].clone(), tasks)]));
         assert_eq!(slots.free(), 1);
@@ -190,11 +194,13 @@ mod tests {
     fn releasing_twice_or_after_loss_frees_nothing_of_others() {
         let mut slots = Slots::default();
         slots.add(manager("a"), 1);
-        let placement = slots.allocate(job(1), 1, (&[], &[]), &BTreeMap::new(), Spread::Even).expect("free");
+        let placement =
+            slots.allocate(job(1), 1, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
         slots.remove(&manager("a"));
         assert!(!slots.holds(job(1), &placement));
         slots.add(manager("a"), 1);
-        let other = slots.allocate(job(2), 1, (&[], &[]), &BTreeMap::new(), Spread::Even).expect("free");
+        let other =
+            slots.allocate(job(2), 1, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
         slots.release(job(1), Attempt(1), &placement, Stuck::new());
         assert!(slots.holds(job(2), &other));
     }
