@@ -6,6 +6,7 @@
 
 mod checkpoints;
 mod cluster;
+mod disposal;
 mod error;
 mod exceptions;
 mod jobs;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use weir_api::config::Configuration;
 use weir_api::error::{Code, Error};
 
+pub(crate) use self::disposal::Disposals;
 use self::error::Refusal;
 use crate::service::Client;
 use crate::submit::Dispatcher;
@@ -54,6 +56,8 @@ pub(crate) struct App {
     pub(crate) client: Client,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) configuration: Arc<Configuration>,
+    /// Savepoints that are deleted.
+    pub(crate) disposals: Disposals,
     /// Submissions go on when the one who asked hangs up.
     pub(crate) tasks: TaskTracker,
 }
@@ -110,6 +114,8 @@ fn api() -> Router<App> {
         .route("/jobs/{jobid}/savepoints", post(operations::savepoint))
         .route("/jobs/{jobid}/savepoints/{triggerid}", get(operations::savepoint_result))
         .route("/jobs/{jobid}/stop", post(operations::stop))
+        .route("/savepoint-disposal", post(disposal::begin))
+        .route("/savepoint-disposal/{triggerid}", get(disposal::result))
         .route("/jobs/{jobid}/vertices/{vertexid}", get(vertices::details))
         .route("/jobs/{jobid}/vertices/{vertexid}/backpressure", get(traffic::backpressure))
         .route("/jobs/{jobid}/vertices/{vertexid}/watermarks", get(traffic::watermarks))

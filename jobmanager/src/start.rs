@@ -150,6 +150,7 @@ impl JobManager {
             client,
             dispatcher: Arc::new(dispatcher),
             configuration: Arc::new(options.configuration),
+            disposals: Default::default(),
             tasks: readers.clone(),
         };
         let stop = shutdown.clone().drop_guard();

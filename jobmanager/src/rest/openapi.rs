@@ -30,6 +30,8 @@ use utoipa::OpenApi;
         super::operations::savepoint,
         super::operations::savepoint_result,
         super::operations::stop,
+        super::disposal::begin,
+        super::disposal::result,
         super::submission::submit,
         super::submission::explain,
         super::vertices::details,

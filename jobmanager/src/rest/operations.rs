@@ -23,7 +23,13 @@ pub(super) struct Accepted {
     request_id: String,
 }
 
-type Taken = Result<(StatusCode, Json<Accepted>), Refusal>;
+impl Accepted {
+    pub(super) fn of(request: u128) -> Self {
+        Self { request_id: format!("{request:032x}") }
+    }
+}
+
+pub(super) type Taken = Result<(StatusCode, Json<Accepted>), Refusal>;
 
 /// A checkpoint that is wanted now.
 #[derive(Deserialize, ToSchema, Default)]
@@ -64,7 +70,7 @@ pub(super) struct StopBody {
 }
 
 /// A number that the caller chose, or one of ours.
-fn request_of(trigger: Option<String>) -> Result<u128> {
+pub(super) fn request_of(trigger: Option<String>) -> Result<u128> {
     match trigger {
         None => Ok(rand::rng().random()),
         Some(text) => u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| {
@@ -74,9 +80,9 @@ fn request_of(trigger: Option<String>) -> Result<u128> {
 }
 
 async fn take(app: &App, job: JobId, kind: Kind) -> Taken {
-    let request_id = kind.request().map(|request| format!("{request:032x}")).unwrap_or_default();
+    let accepted = Accepted::of(kind.request().unwrap_or_default());
     app.client.request(job, kind).await.map_err(|error| Refusal::conflict(&error))?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { request_id })))
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 
 /// A body that may be missing.

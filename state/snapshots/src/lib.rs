@@ -2,7 +2,7 @@
 //!
 //! Owns: the formats ([`table`], [`manifest`]), what the layers of a table add up to ([`delta`]) and when they are merged
 //! ([`compaction`]), every path ([`layout`]), how bytes become durable ([`storage`]), which files may go ([`registry`],
-//! [`collect`]), and what is said of a snapshot ([`verify`], [`show`]). Does not own: when a snapshot is taken, what an operator
+//! [`collect`], [`dispose`]), and what is said of a snapshot ([`verify`], [`show`]). Does not own: when a snapshot is taken, what an operator
 //! keeps, or who is told that one is complete. Knows no state backend. Read next: [`table`], then [`manifest`].
 
 pub mod blobs;
@@ -11,6 +11,7 @@ pub mod compaction;
 pub mod copies;
 pub mod damage;
 pub mod delta;
+pub mod dispose;
 pub mod layout;
 pub mod manifest;
 pub mod name;
