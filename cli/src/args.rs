@@ -47,9 +47,9 @@ pub enum Verb {
     Info(JobArgs),
     /// Cancel a job.
     Cancel(JobArgs),
-    /// Take a savepoint of a running job.
+    /// Take a savepoint of a running job, or delete one.
     #[command(
-        after_help = "Examples:\n  weir savepoint 4f0c s3://bucket/savepoints\n  weir run -s s3://bucket/savepoints/savepoint-4f0c1d-… job.sql"
+        after_help = "Examples:\n  weir savepoint 4f0c s3://bucket/savepoints\n  weir savepoint --dispose s3://bucket/savepoints/savepoint-4f0c1d-…\n  weir run -s s3://bucket/savepoints/savepoint-4f0c1d-… job.sql"
     )]
     Savepoint(SavepointArgs),
     /// Take a checkpoint of a running job now.
@@ -69,6 +69,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: JobVerb,
     },
+    /// Check what jobs have written.
+    Verify {
+        #[command(subcommand)]
+        verb: VerifyVerb,
+    },
     /// Show how a job would run, without running it.
     Explain(ExplainArgs),
 }
@@ -76,7 +81,11 @@ pub enum Verb {
 #[derive(Args, Debug)]
 pub struct SavepointArgs {
     #[command(flatten)]
-    pub job: JobArgs,
+    pub client: ClientArgs,
+
+    /// The job's id: 32 hexadecimal digits, or as many of the first as are needed to tell it from the others.
+    #[arg(value_name = "JOB", required_unless_present = "dispose")]
+    pub job: Option<String>,
 
     /// The folder that the savepoint's own folder goes into; without it `execution.checkpointing.savepoint-dir`.
     #[arg(value_name = "DIR")]
@@ -85,6 +94,10 @@ pub struct SavepointArgs {
     /// Return as soon as the request is taken.
     #[arg(long)]
     pub detached: bool,
+
+    /// Delete this savepoint, with all of its files.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["job", "target", "detached"])]
+    pub dispose: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -136,6 +149,44 @@ pub struct DiffArgs {
     /// The job as it shall run.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum VerifyVerb {
+    /// Read a topic of JSON objects, the committed records up to its present end, and check that each key's numbers count up by one
+    /// in the order of the log: nothing lost, nothing twice. Exit code 1 if not. A key's records belong into one partition.
+    #[command(
+        after_help = "Example:\n  weir verify exactly-once --bootstrap localhost:9092 --topic payments --key account --sequence n\n\n\
+        What is lost behind a key's last number can't be seen."
+    )]
+    ExactlyOnce(ExactlyOnceArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ExactlyOnceArgs {
+    /// The brokers to ask first, host:port with commas between.
+    #[arg(long, value_name = "BROKERS")]
+    pub bootstrap: String,
+
+    /// The topic.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: String,
+
+    /// The field that tells sequences apart.
+    #[arg(long, value_name = "COLUMN")]
+    pub key: String,
+
+    /// The field that counts up by one for each record of a key.
+    #[arg(long, value_name = "COLUMN")]
+    pub sequence: String,
+
+    /// The number of each key's first record.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    pub from: i64,
+
+    /// A property of the Kafka client, as in a table's `properties.*`: `-D security.protocol=SASL_SSL`. See docs/kafka.md.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
+    pub define: Vec<(String, String)>,
 }
 
 #[derive(Subcommand, Debug)]

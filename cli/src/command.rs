@@ -8,3 +8,4 @@ pub mod list;
 pub mod run;
 pub mod savepoint;
 pub mod state;
+pub mod verify;

@@ -12,6 +12,7 @@ mod job_file;
 mod output;
 mod process;
 mod results;
+mod sequences;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use weir_api::error::Error;
 
-use crate::args::{Cli, JobVerb, Target, Verb};
+use crate::args::{Cli, JobVerb, Target, Verb, VerifyVerb};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,6 +56,9 @@ fn execute(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Stop(arguments) => command::savepoint::stop(arguments, format).map(done),
         Verb::State { verb } => command::state::execute(verb, format),
         Verb::Job { verb: JobVerb::Diff(arguments) } => command::job::diff(arguments, format).map(done),
+        Verb::Verify { verb: VerifyVerb::ExactlyOnce(arguments) } => {
+            command::verify::exactly_once(arguments, format)
+        }
         Verb::Explain(arguments) => command::explain::execute(arguments, format).map(done),
     }
 }

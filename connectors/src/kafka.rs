@@ -10,6 +10,7 @@
 //! for what users are promised.
 
 mod client;
+mod committed;
 mod decode;
 mod discovery;
 mod fetch;
@@ -36,6 +37,8 @@ mod topics;
 mod tests;
 
 use std::sync::Arc;
+
+pub use self::committed::{Record, read_committed};
 
 use weir_api::connector::{Connector, MetadataDescription, OptionDescription};
 use weir_api::error::Result;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use weir_api::error::{Code, Error, Result};
 
-use crate::args::{CheckpointArgs, Format, JobArgs, SavepointArgs, StopArgs};
+use crate::args::{CheckpointArgs, ClientArgs, Format, JobArgs, SavepointArgs, StopArgs};
 use crate::client::Client;
 use crate::output;
 
@@ -13,11 +13,15 @@ use crate::output;
 const FIRST_POLL: Duration = Duration::from_millis(20);
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 
-/// Takes a savepoint.
+/// Takes a savepoint, or deletes one.
 pub fn savepoint(arguments: &SavepointArgs, format: Format) -> Result<()> {
+    if let Some(path) = &arguments.dispose {
+        return dispose(&arguments.client, path, format);
+    }
     let mut body = Map::new();
     insert(&mut body, "target-directory", arguments.target.as_deref());
-    let request = Request::post(&arguments.job, "savepoints", "savepoints", body)?;
+    let job = JobArgs { client: arguments.client.clone(), job: arguments.job.clone().unwrap_or_default() };
+    let request = Request::post(&job, "savepoints", "savepoints", body)?;
     if arguments.detached {
         return request.print_taken(format);
     }
@@ -29,6 +33,14 @@ pub fn savepoint(arguments: &SavepointArgs, format: Format) -> Result<()> {
             output::cell(&location)
         )
     })
+}
+
+fn dispose(client: &ClientArgs, path: &str, format: Format) -> Result<()> {
+    let client = Client::new(&client.jobmanager);
+    let answer = client.post("/savepoint-disposal", &json!({ "savepoint-path": path }))?;
+    let id = id_of(&answer)?;
+    follow(&client, &format!("/savepoint-disposal/{id}"))?.map_err(|reason| Error::new(Code::Io, reason))?;
+    output::print(format, &json!({ "disposed": path }), |_| format!("Savepoint {path} is deleted."))
 }
 
 /// Takes a checkpoint.
@@ -77,9 +89,7 @@ impl Request {
         let client = Client::new(&job.client.jobmanager);
         let job = client.resolve_job(&job.job)?;
         let answer = client.post(&format!("/jobs/{job}/{what}"), &Value::Object(body))?;
-        let id = answer["request-id"].as_str().map(str::to_owned).ok_or_else(|| {
-            Error::new(Code::Io, format!("the answer to the request has no request-id: {answer}"))
-        })?;
+        let id = id_of(&answer)?;
         Ok(Self { path: format!("/jobs/{job}/{result}/{id}"), client, job, id })
     }
 
@@ -91,18 +101,30 @@ impl Request {
 
     /// Waits for its end.
     fn follow(&self) -> Result<Value> {
-        let mut pause = FIRST_POLL;
-        loop {
-            let now = self.client.get(&self.path)?;
-            if now["status"]["id"] == "COMPLETED" {
-                let operation = &now["operation"];
-                return match operation["failure-cause"]["stack-trace"].as_str() {
-                    None => Ok(operation.clone()),
-                    Some(reason) => Err(Error::new(Code::Io, format!("job {}: {reason}", self.job))),
-                };
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 3 / 2).min(LONGEST_POLL);
+        let ended = follow(&self.client, &self.path)?;
+        ended.map_err(|reason| Error::new(Code::Io, format!("job {}: {reason}", self.job)))
+    }
+}
+
+/// The number that an answer gives a request.
+fn id_of(answer: &Value) -> Result<String> {
+    answer["request-id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::new(Code::Io, format!("the answer to the request has no request-id: {answer}")))
+}
+
+/// Waits until the request whose result is at `path` has ended; what came of it, or why it failed.
+fn follow(client: &Client, path: &str) -> Result<std::result::Result<Value, String>> {
+    let mut pause = FIRST_POLL;
+    loop {
+        let now = client.get(path)?;
+        if now["status"]["id"] == "COMPLETED" {
+            let operation = &now["operation"];
+            let reason = operation["failure-cause"]["stack-trace"].as_str();
+            return Ok(reason.map_or_else(|| Ok(operation.clone()), |reason| Err(reason.to_owned())));
         }
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(LONGEST_POLL);
     }
 }
