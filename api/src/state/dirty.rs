@@ -7,6 +7,8 @@
 pub struct Dirty {
     words: Vec<u64>,
     rows: usize,
+    /// Whether any row may be marked.
+    any: bool,
 }
 
 impl Dirty {
@@ -23,6 +25,7 @@ impl Dirty {
     #[inline]
     pub fn mark(&mut self, row: u32) {
         self.words[row as usize / 64] |= 1 << (row % 64);
+        self.any = true;
     }
 
     /// Takes a row's mark back.
@@ -40,14 +43,24 @@ impl Dirty {
     /// The marked rows; afterwards none is.
     pub fn freeze(&mut self) -> Self {
         // A large vector of zeros comes from the system as such: nothing is written here.
-        let none = Self { words: vec![0; self.words.len()], rows: self.rows };
+        let none = Self { words: vec![0; self.words.len()], rows: self.rows, any: false };
         std::mem::replace(self, none)
+    }
+
+    /// Takes all marks back, in place: to free a large vector may make the allocator tidy up all that was freed before, for
+    /// milliseconds.
+    pub fn unmark_all(&mut self) {
+        if self.any {
+            self.words.fill(0);
+            self.any = false;
+        }
     }
 
     /// Forgets all rows.
     pub fn clear(&mut self) {
         self.words.clear();
         self.rows = 0;
+        self.any = false;
     }
 
     /// How many rows are marked.
@@ -88,6 +101,9 @@ mod tests {
         assert_eq!(frozen.iter().collect::<Vec<_>>(), [0, 5, 63, 64, 129]);
         assert_eq!(frozen.count(), 5);
         assert!(frozen.is_marked(64) && !frozen.is_marked(65) && !frozen.is_marked(1000));
+        assert_eq!(dirty.count(), 0);
+        dirty.mark(3);
+        dirty.unmark_all();
         assert_eq!(dirty.count(), 0);
         dirty.resize(200);
         dirty.mark(199);

@@ -457,7 +457,7 @@ impl Table {
 
     pub(crate) fn freeze(&mut self, scope: Scope, now: i64) -> FrozenTable {
         let dirty = self.dirty.freeze();
-        self.fresh.freeze();
+        self.fresh.unmark_all();
         self.released.extend(self.removed.drain(..));
         FrozenTable {
             name: self.spec.name.clone(),
