@@ -31,6 +31,8 @@ use weir_proto::v1::{Split, TaskSnapshot, TaskState};
 
 pub(crate) use build::{Blueprint, Environment};
 pub(crate) use freeze::{FrozenOperator, Snapshot};
+#[cfg(test)]
+pub(crate) use mailbox::Letter;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use metrics::TaskMetrics;
 

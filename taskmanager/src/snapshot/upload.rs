@@ -283,3 +283,7 @@ fn pending(prepared: Vec<(CheckpointId, Vec<Committable>)>) -> Vec<PendingCommit
     })
     .collect()
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;

@@ -469,11 +469,11 @@ impl<C: Clone, A> Machine<C, A> {
     }
 
     fn complete(&mut self, checkpoint: CheckpointId, actions: &mut Vec<Action<C, A>>) {
-        // What the task hasn't acknowledged can't be complete.
-        if self.acknowledged.remove(&checkpoint).is_some() {
+        // What the task hasn't acknowledged can't be complete, and what is subsumed stays so.
+        if checkpoint > self.completed && self.acknowledged.remove(&checkpoint).is_some() {
             self.acknowledged.forget_through(&checkpoint);
             self.locations.forget_through(&checkpoint);
-            self.completed = self.completed.max(checkpoint);
+            self.completed = checkpoint;
             actions.push(Action::Complete(checkpoint));
         }
     }

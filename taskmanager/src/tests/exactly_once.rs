@@ -24,8 +24,8 @@ use weir_proto::v1::{
     SnapshotKind, SnapshotManifest, SourceSpec, Split, SplitAssignment, TableSpec, TaskSnapshot, TaskState,
     TriggerCheckpoint, WatermarkSpec, Window, WindowAggregateSpec, job_manager_message, window,
 };
-use weir_snapshots::layout::JobFolder;
-use weir_snapshots::manifest::Manifest;
+use weir_snapshots::layout::{JobFolder, SnapshotFolder};
+use weir_snapshots::manifest::{Manifest, Scope};
 use weir_snapshots::restore::complete;
 use weir_snapshots::storage::{Limits, Storage};
 
@@ -116,6 +116,8 @@ struct World {
     next_checkpoint: u64,
     /// The pointer.
     latest: Option<(u64, Manifest)>,
+    /// Where it leads, if to a savepoint.
+    savepoint: Option<String>,
     seen: Seen,
 }
 
@@ -125,9 +127,12 @@ struct Seen {
     completed: usize,
     aborted: usize,
     kills: usize,
+    stops: usize,
     /// Restores with keyed state and with output that nobody had committed.
     restores: usize,
     uncommitted: usize,
+    /// Restores of tables with layers of changes.
+    layered: usize,
     /// Layers of changes in completed checkpoints.
     changes: usize,
 }
@@ -139,6 +144,8 @@ struct Attempt {
     parallelism: (u32, u32),
     finished: BTreeMap<Task, TaskSnapshot>,
     pending: BTreeMap<u64, BTreeMap<Task, TaskSnapshot>>,
+    /// The savepoint with which the job is stopped.
+    stopping: Option<u64>,
 }
 
 impl World {
@@ -154,6 +161,7 @@ impl World {
             attempt: 0,
             next_checkpoint: 1,
             latest: None,
+            savepoint: None,
             seen: Seen::default(),
         }
     }
@@ -184,9 +192,11 @@ impl World {
             }
             self.seen.uncommitted += usize::from(self.committed.0.len() > before);
             self.seen.restores += usize::from(manifest.files().next().is_some());
+            self.seen.layered += usize::from(manifest.tables().any(|(_, _, table)| table.layers.len() > 1));
             splits = positions(manifest);
             assert_eq!(splits.len(), SPLITS as usize);
             let path = format!("{LOCATION}/{}/chk-{checkpoint}", JobId::from_bytes([1; 16]));
+            let path = self.savepoint.clone().unwrap_or(path);
             message.restore = Some(Restore { path, checkpoint_id: *checkpoint, owned: true });
         }
         message.splits = (0..parallelism.0)
@@ -198,10 +208,11 @@ impl World {
             .collect();
         message.checkpoint_location = LOCATION.to_owned();
         session.deploy(message).await;
-        Attempt { _worker: worker, session, parallelism, finished: BTreeMap::new(), pending: BTreeMap::new() }
+        let (finished, pending) = (BTreeMap::new(), BTreeMap::new());
+        Attempt { _worker: worker, session, parallelism, finished, pending, stopping: None }
     }
 
-    async fn trigger(&mut self, attempt: &mut Attempt) -> u64 {
+    async fn trigger(&mut self, attempt: &mut Attempt, purpose: Purpose) -> u64 {
         let checkpoint_id = self.next_checkpoint;
         self.next_checkpoint += 1;
         attempt.pending.insert(checkpoint_id, attempt.finished.clone());
@@ -210,8 +221,11 @@ impl World {
             attempt: self.attempt,
             checkpoint_id,
             timestamp_millis: 1,
-            purpose: Purpose::Checkpoint.into(),
-            location: LOCATION.to_owned(),
+            purpose: purpose.into(),
+            location: match purpose {
+                Purpose::Checkpoint => LOCATION.to_owned(),
+                _ => savepoint(checkpoint_id),
+            },
             full: checkpoint_id % 11 == 0,
         };
         attempt.session.send(job_manager_message::Body::TriggerCheckpoint(trigger)).await;
@@ -271,7 +285,15 @@ impl World {
     ) {
         let manifest = self.manifest(attempt.parallelism, checkpoint, parts);
         let (storage, folder) = self.storage();
-        let folder = folder.checkpoint(CheckpointId(checkpoint));
+        self.savepoint = attempt.stopping.filter(|stopping| *stopping == checkpoint).map(savepoint);
+        let folder = match &self.savepoint {
+            Some(savepoint) => {
+                assert!(manifest.files().all(|file| file.scope == Scope::Exclusive), "{manifest:?}");
+                let location = self.file_systems.resolve(savepoint).unwrap();
+                SnapshotFolder::named(&Storage::at(&location, "test", Limits::default()).unwrap().1)
+            }
+            None => folder.checkpoint(CheckpointId(checkpoint)),
+        };
         assert!(complete(&storage, &folder, &manifest).await.unwrap().is_none());
         self.seen.completed += 1;
         for (_, _, table) in manifest.tables() {
@@ -325,6 +347,22 @@ impl World {
         Manifest::from_message(message).unwrap()
     }
 
+    /// Stops the job with a savepoint, of which everything is committed. Sources have more to read, and don't.
+    async fn stop(&mut self, attempt: &mut Attempt) {
+        for checkpoint in attempt.pending.keys().copied().collect::<Vec<_>>() {
+            self.abort(attempt, checkpoint).await;
+        }
+        let stopping = self.trigger(attempt, Purpose::Suspend).await;
+        attempt.stopping = Some(stopping);
+        self.ledger.allowed.fetch_add(500, Ordering::Relaxed);
+        while attempt.pending.contains_key(&stopping) {
+            self.hear(attempt, true).await;
+        }
+        let stopped = self.latest.as_ref().is_some_and(|(checkpoint, _)| *checkpoint == stopping);
+        assert!(stopped || !attempt.finished.is_empty(), "declined");
+        self.seen.stops += usize::from(stopped);
+    }
+
     /// What a job without faults writes.
     fn expected(&self) -> Vec<(i64, i64, i64)> {
         let mut counts: BTreeMap<(i64, i64), i64> = BTreeMap::new();
@@ -333,6 +371,11 @@ impl World {
         }
         counts.into_iter().map(|((key, start), count)| (key, start, count)).collect()
     }
+}
+
+/// The folder of a savepoint.
+fn savepoint(checkpoint: u64) -> String {
+    format!("memory://store/savepoints/savepoint-{checkpoint}")
 }
 
 fn committables(manifest: &Manifest) -> impl Iterator<Item = Vec<u8>> {
@@ -353,11 +396,12 @@ fn positions(manifest: &Manifest) -> Vec<Split> {
 async fn run(seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut world = World::new(20_000).await;
+    let aborts = [0.0, 0.02, 0.2][seed as usize % 3];
     for life in 0.. {
         let last = life >= 5;
         let parallelism = (random.random_range(1..=3), random.random_range(1..=4));
         let mut attempt = world.attempt(parallelism).await;
-        let mut patience = if last { usize::MAX } else { random.random_range(5..120) };
+        let mut patience = if last { usize::MAX } else { random.random_range(5..40) };
         // A process that dies between the pointer and the commit leaves that to the next one.
         let commits = last || random.random_bool(0.7);
         let finished = loop {
@@ -368,8 +412,8 @@ async fn run(seed: u64) -> Seen {
             let on = if last { 2_000 } else { random.random_range(0..300) };
             world.ledger.allowed.fetch_add(on, Ordering::Relaxed);
             if attempt.pending.len() < 3 && random.random_bool(0.8) {
-                let checkpoint = world.trigger(&mut attempt).await;
-                if random.random_bool(0.2) {
+                let checkpoint = world.trigger(&mut attempt, Purpose::Checkpoint).await;
+                if random.random_bool(aborts) {
                     tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;
                     world.abort(&mut attempt, checkpoint).await;
                     continue;
@@ -394,7 +438,11 @@ async fn run(seed: u64) -> Seen {
             }
             break;
         }
-        world.seen.kills += 1;
+        if random.random_bool(0.5) && attempt.finished.is_empty() {
+            world.stop(&mut attempt).await;
+        } else {
+            world.seen.kills += 1;
+        }
     }
     assert!(world.seen.completed >= 3, "{:?}", world.seen);
     let (found, expected) = (world.committed.sorted(), world.expected());
@@ -412,15 +460,75 @@ async fn run(seed: u64) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drained_job_counts_what_it_has_read_and_nothing_more() {
+    let mut world = World::new(10_000).await;
+    let mut attempt = world.attempt((2, 2)).await;
+    world.ledger.allowed.store(3_210, Ordering::Relaxed);
+    let first = world.trigger(&mut attempt, Purpose::Checkpoint).await;
+    while attempt.pending.contains_key(&first) {
+        world.hear(&mut attempt, true).await;
+    }
+    let stopping = world.trigger(&mut attempt, Purpose::Drain).await;
+    attempt.stopping = Some(stopping);
+    world.ledger.allowed.store(10_000, Ordering::Relaxed);
+    while attempt.pending.contains_key(&stopping) {
+        world.hear(&mut attempt, true).await;
+    }
+    let (checkpoint, manifest) = world.latest.as_ref().unwrap();
+    assert_eq!(*checkpoint, stopping);
+    let read_of = |split: &Split| if split.ended { 10_000 } else { split.position.unwrap_or(0) };
+    let read: u64 = positions(manifest).iter().map(read_of).sum();
+    let counted: i64 = world.committed.sorted().iter().map(|(_, _, count)| count).sum();
+    assert_eq!(counted, read as i64, "all windows have fired");
+    // Nothing comes behind the barrier: the sources stand still.
+    assert!(read >= 1, "{read}");
+    let metrics = timeout(Duration::from_millis(300), attempt.session.hear()).await;
+    assert!(metrics.is_err(), "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_given_up_lets_the_job_go_on_to_its_end() {
+    let mut world = World::new(5_000).await;
+    let mut attempt = world.attempt((2, 3)).await;
+    world.ledger.allowed.store(1_000, Ordering::Relaxed);
+    let stopping = world.trigger(&mut attempt, Purpose::Suspend).await;
+    attempt.stopping = Some(stopping);
+    // Its barrier is everywhere, but the savepoint isn't completed.
+    let mut parts = 0;
+    while parts < 5 {
+        match timeout(PATIENCE, attempt.session.hear()).await.unwrap().unwrap() {
+            Heard::Acknowledged(part) => parts += usize::from(part.checkpoint_id == stopping),
+            Heard::State(changed) => assert!(changed.failure.is_none(), "{changed:?}"),
+            Heard::Declined(declined) => panic!("{declined:?}"),
+        }
+    }
+    // Stale words change nothing: of another attempt, of a checkpoint that nobody knows.
+    for (attempt_number, checkpoint_id) in [(world.attempt + 1, stopping), (world.attempt, 4_711)] {
+        let abort = AbortCheckpoint { job_id: vec![1; 16], attempt: attempt_number, checkpoint_id };
+        attempt.session.send(job_manager_message::Body::AbortCheckpoint(abort)).await;
+        let complete = CheckpointComplete { job_id: vec![1; 16], attempt: attempt_number, checkpoint_id };
+        attempt.session.send(job_manager_message::Body::CheckpointComplete(complete)).await;
+    }
+    world.ledger.allowed.store(5_000, Ordering::Relaxed);
+    assert!(timeout(Duration::from_millis(300), attempt.session.hear()).await.is_err(), "it stands still");
+    world.abort(&mut attempt, stopping).await;
+    while !world.hear(&mut attempt, true).await {}
+    for part in attempt.finished.values().flat_map(|part| &part.operators) {
+        let pending = part.subtask.iter().flat_map(|subtask| &subtask.committables);
+        pending.flat_map(|pending| &pending.entries).for_each(|entry| world.committed.commit(&entry.payload));
+    }
+    assert_eq!(world.committed.sorted(), world.expected());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_killed_and_rescaled_writes_everything_once() {
     let mut all = Vec::new();
-    for seed in 0..6 {
-        let seen = run(seed).await;
-        eprintln!("{seen:?}");
-        all.push(seen);
+    for seed in 0..9 {
+        all.push(run(seed).await);
     }
     let sum = |of: fn(&Seen) -> usize| all.iter().map(of).sum::<usize>();
     assert!(sum(|seen| seen.kills) > 3 && sum(|seen| seen.restores) > 3, "{all:?}");
     assert!(sum(|seen| seen.aborted) > 3 && sum(|seen| seen.changes) > 3, "{all:?}");
-    assert!(sum(|seen| seen.uncommitted) > 0, "{all:?}");
+    assert!(sum(|seen| seen.uncommitted) > 0 && sum(|seen| seen.stops) > 1, "{all:?}");
+    assert!(sum(|seen| seen.layered) > 1, "{all:?}");
 }

@@ -206,6 +206,21 @@ fn a_task_finishes_behind_its_last_acknowledgement() {
 }
 
 #[test]
+fn what_is_complete_never_goes_back() {
+    let mut machine = running(false);
+    machine.handle(aligned(1));
+    machine.handle(trigger(2, Purpose::Savepoint));
+    machine.handle(Event::Aligned(barrier(2, Purpose::Savepoint)));
+    machine.handle(passed(1, Some(10)));
+    machine.handle(passed(2, Some(20)));
+    assert_eq!(machine.handle(uploaded(2)), [acknowledge(2)], "a savepoint waits for no checkpoint");
+    assert_eq!(machine.handle(Event::Completed(id(2))), [Action::Complete(id(2))]);
+    assert_eq!(machine.handle(uploaded(1)), [acknowledge(1)]);
+    assert!(machine.handle(Event::Completed(id(1))).is_empty());
+    assert_eq!(machine.completed(), id(2));
+}
+
+#[test]
 fn what_is_remembered_is_bounded() {
     let mut machine = running(true);
     for checkpoint in 1..5_000 {
