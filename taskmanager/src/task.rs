@@ -44,11 +44,9 @@ use crate::snapshot::{self, Owner};
 /// cause, is told first. A cancellation ends the wait.
 const COURTESY: Duration = Duration::from_millis(200);
 
-/// What a task that has come to the end of its input leaves.
+/// What a task that has come to the end of its input leaves, its sink's output that isn't known to be committed included.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// Its sink's output that isn't known to be committed.
-    pub(crate) committables: Vec<Committable>,
     /// Its part of every later checkpoint.
     pub(crate) snapshot: TaskSnapshot,
 }
@@ -59,8 +57,7 @@ impl Finished {
         splits: Option<Vec<Split>>,
         prepared: Vec<(CheckpointId, Vec<Committable>)>,
     ) -> Result<Self> {
-        let committables = prepared.iter().flat_map(|(_, committables)| committables).cloned().collect();
-        Ok(Self { committables, snapshot: snapshot::final_part(owner, splits, prepared)? })
+        Ok(Self { snapshot: snapshot::final_part(owner, splits, prepared)? })
     }
 }
 

@@ -9,9 +9,8 @@ use weir_api::id::{
     Attempt, CheckpointId, ExecutionId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexIndex,
 };
 use weir_proto::v1::{
-    CheckpointAcknowledged, CheckpointDeclined, MetricsReport, OperatorPart, PendingCommittables, Register,
-    SubtaskId, SubtaskSnapshot, TaskManagerMessage, TaskSnapshot, TaskStateChanged,
-    task_manager_message::Body,
+    CheckpointAcknowledged, CheckpointDeclined, MetricsReport, Register, SubtaskId, TaskManagerMessage,
+    TaskStateChanged, task_manager_message::Body,
 };
 
 use crate::control::checkpoint::part::Part;
@@ -70,24 +69,12 @@ fn task_state(changed: TaskStateChanged) -> Result<Said> {
         .ok_or_else(|| malformed(&format!("the task state {}", changed.state)))?;
     let task = execution(changed.task)?;
     let part = if state == TaskState::Finished {
-        let snapshot = changed.snapshot.unwrap_or_else(|| unsnapshotted(task.subtask, changed.committables));
+        let snapshot = changed.snapshot.unwrap_or_default();
         Some(Arc::new(Part { finished: true, ..Part::read(task.subtask, snapshot)? }))
     } else {
         None
     };
     Ok(Said::Task { task, state, failure: changed.failure, part })
-}
-
-/// What a task leaves that has nothing but output.
-fn unsnapshotted(subtask: SubtaskIndex, committables: Vec<weir_proto::v1::Committable>) -> TaskSnapshot {
-    let operators = committables.into_iter().map(|committable| {
-        let prepared = weir_proto::v1::Prepared { payload: committable.payload, blobs: Vec::new() };
-        let pending = PendingCommittables { entries: vec![prepared], ..Default::default() };
-        let snapshot =
-            SubtaskSnapshot { index: subtask.0, committables: vec![pending], ..Default::default() };
-        OperatorPart { operator: committable.operator, schemas: Vec::new(), subtask: Some(snapshot) }
-    });
-    TaskSnapshot { operators: operators.collect() }
 }
 
 fn checkpoint(acknowledged: CheckpointAcknowledged) -> Result<Said> {

@@ -12,10 +12,10 @@ use weir_proto::v1::job_manager_client::JobManagerClient;
 use weir_proto::v1::job_manager_message::Body as Said;
 use weir_proto::v1::task_manager_message::Body;
 use weir_proto::v1::{
-    AddSplits, CancelTasks, CheckpointAcknowledged, Committable, DeployTasks, Failure, JobManagerMessage,
-    MetricsReport, OperatorPart, PendingCommittables, Prepared, Register, Split, SplitPosition, SubtaskId,
-    SubtaskMetrics, SubtaskSnapshot, TaskManagerHeartbeat, TaskManagerMessage, TaskSnapshot, TaskState,
-    TaskStateChanged, TriggerCheckpoint,
+    AddSplits, CancelTasks, CheckpointAcknowledged, DeployTasks, Failure, JobManagerMessage, MetricsReport,
+    OperatorPart, PendingCommittables, Prepared, Register, Split, SplitPosition, SubtaskId, SubtaskMetrics,
+    SubtaskSnapshot, TaskManagerHeartbeat, TaskManagerMessage, TaskSnapshot, TaskState, TaskStateChanged,
+    TriggerCheckpoint,
 };
 
 pub(super) struct Fake {
@@ -161,10 +161,17 @@ impl Fake {
     pub(super) async fn report(&self, task: &SubtaskId, state: TaskState) {
         let sink = state == TaskState::Finished && task.vertex == 1;
         let payload = format!("{}/{}", task.attempt, task.subtask).into_bytes();
-        let committables = if sink { vec![Committable { operator: 0, payload }] } else { Vec::new() };
+        let entries = vec![Prepared { payload, blobs: Vec::new() }];
+        let pending = PendingCommittables { entries, ..PendingCommittables::default() };
+        let subtask = SubtaskSnapshot {
+            index: task.subtask,
+            committables: vec![pending],
+            ..SubtaskSnapshot::default()
+        };
+        let part = OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(subtask) };
+        let snapshot = sink.then(|| TaskSnapshot { operators: vec![part] });
         let task = Some(task.clone());
-        let changed =
-            TaskStateChanged { task, state: state as i32, failure: None, committables, snapshot: None };
+        let changed = TaskStateChanged { task, state: state as i32, failure: None, snapshot };
         self.say(Body::TaskState(changed)).await;
     }
 
@@ -185,7 +192,6 @@ impl Fake {
             task: Some(task.clone()),
             state: TaskState::Failed as i32,
             failure: Some(failure),
-            committables: Vec::new(),
             snapshot: None,
         };
         self.say(Body::TaskState(changed)).await;

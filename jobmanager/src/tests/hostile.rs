@@ -50,15 +50,8 @@ async fn who_may_not_join_is_told_why() {
 async fn malformed_messages_end_their_session_only() {
     let (cluster, good, job) = peaceful().await;
     let task = |bytes: usize| Some(SubtaskId { job_id: vec![1; bytes], attempt: 1, vertex: 0, subtask: 0 });
-    let state = |task, state| {
-        Body::TaskState(TaskStateChanged {
-            task,
-            state,
-            failure: None,
-            committables: Vec::new(),
-            snapshot: None,
-        })
-    };
+    let state =
+        |task, state| Body::TaskState(TaskStateChanged { task, state, failure: None, snapshot: None });
     let bad = [
         Body::Register(registration("again", 1)),
         state(None, 5),
@@ -95,13 +88,7 @@ async fn what_is_about_others_or_nothing_changes_nothing() {
         };
         let body = if n % 2 == 0 {
             let state = random.random_range(1..10);
-            Body::TaskState(TaskStateChanged {
-                task: Some(task),
-                state,
-                failure: None,
-                committables: Vec::new(),
-                snapshot: None,
-            })
+            Body::TaskState(TaskStateChanged { task: Some(task), state, failure: None, snapshot: None })
         } else {
             let metrics = SubtaskMetrics { task: Some(task), num_records_in: u64::MAX, ..Default::default() };
             Body::Metrics(MetricsReport { subtasks: vec![metrics; 3], process: None })

@@ -22,7 +22,7 @@ use crate::network::Network;
 use crate::slot::{Ended, Launch, Slot, payload_text};
 use crate::snapshot::Restoration;
 use crate::task::checkpoint::Notice;
-use crate::task::{Blueprint, Environment, Finished, Mailbox, TaskMetrics};
+use crate::task::{Blueprint, Environment, Mailbox, TaskMetrics};
 
 /// What the executor is told.
 #[derive(Debug)]
@@ -153,7 +153,6 @@ impl Executor {
             move |turn| crate::task::run(blueprint, turn, environment, id, reports).boxed_local()
         };
         let (running, clock) = (self.running.clone(), Arc::clone(&self.environment.clock));
-        let sink = operators.saturating_sub(1) as u32;
         let ended = move |ended| {
             async move {
                 if let Some(metrics) = running.remove(id) {
@@ -162,10 +161,7 @@ impl Executor {
                 match ended {
                     Ended::Finished(finished) => {
                         tracing::info!(task = %id, "finished");
-                        let Finished { committables, snapshot } = *finished;
-                        let payloads =
-                            committables.into_iter().map(|committable| committable.payload.to_vec());
-                        reports.finished(id, sink, payloads.collect(), snapshot, clock.as_ref()).await;
+                        reports.finished(id, finished.snapshot).await;
                     }
                     Ended::Cancelled => {
                         tracing::info!(task = %id, "canceled");

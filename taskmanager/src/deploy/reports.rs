@@ -6,8 +6,8 @@ use weir_api::clock::Clock;
 use weir_api::error::Code;
 use weir_api::id::ExecutionId;
 use weir_proto::v1::{
-    CheckpointAcknowledged, CheckpointDeclined, Committable, Failure, MetricsReport, SubtaskMetrics,
-    TaskSnapshot, TaskState, TaskStateChanged,
+    CheckpointAcknowledged, CheckpointDeclined, Failure, MetricsReport, SubtaskMetrics, TaskSnapshot,
+    TaskState, TaskStateChanged,
 };
 
 use super::running::subtask_id;
@@ -17,8 +17,6 @@ const REPORTS: usize = 1024;
 
 /// The longest message of a failure.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
-/// The most that committables may take: one message of the session carries those of a task.
-const MAX_COMMITTABLE_BYTES: usize = 8 << 20;
 
 /// Something for the JobManager, in order.
 #[derive(Debug)]
@@ -69,36 +67,10 @@ impl Reports {
         self.send(Report::State(TaskStateChanged { failure, ..changed(task, TaskState::Failed) })).await;
     }
 
-    /// Tells that a task has finished, with what its sink, operator number `operator` of the chain, has prepared, and its part of
-    /// later checkpoints.
-    pub(crate) async fn finished(
-        &self,
-        task: ExecutionId,
-        operator: u32,
-        payloads: Vec<Vec<u8>>,
-        snapshot: TaskSnapshot,
-        clock: &dyn Clock,
-    ) {
-        let bytes: usize = payloads.iter().map(Vec::len).sum();
-        if bytes > MAX_COMMITTABLE_BYTES {
-            let error = Error::new(
-                Code::Unsupported,
-                format!(
-                    "the sink prepared {} committables of {bytes} bytes, where {MAX_COMMITTABLE_BYTES} fit a message; write \
-                     fewer, larger files or raise the parallelism",
-                    payloads.len()
-                ),
-            );
-            return self.failed(task, &error, clock).await;
-        }
-        let committables = payloads.into_iter().map(|payload| Committable { operator, payload }).collect();
+    /// Tells that a task has finished, with its part of later checkpoints.
+    pub(crate) async fn finished(&self, task: ExecutionId, snapshot: TaskSnapshot) {
         let snapshot = Some(snapshot);
-        self.send(Report::State(TaskStateChanged {
-            committables,
-            snapshot,
-            ..changed(task, TaskState::Finished)
-        }))
-        .await;
+        self.send(Report::State(TaskStateChanged { snapshot, ..changed(task, TaskState::Finished) })).await;
     }
 
     /// Tells a task's last figures.
@@ -124,7 +96,7 @@ mod tests {
     use crate::tests::fixture::TestClock;
 
     #[tokio::test]
-    async fn what_no_message_can_carry_is_cut_or_fails() {
+    async fn what_no_message_can_carry_is_cut_and_a_part_comes_with_the_end() {
         let (reports, mut reported) = Reports::channel();
         let clock = TestClock::shared();
         let task = ExecutionId {
@@ -135,20 +107,15 @@ mod tests {
         };
         let long = Error::new(Code::Evaluation, "ü".repeat(100_000));
         reports.failed(task, &long, clock.as_ref()).await;
-        reports.finished(task, 1, vec![vec![0; 1 << 20]; 9], TaskSnapshot::default(), clock.as_ref()).await;
-        reports.finished(task, 1, vec![vec![0; 10]; 2], TaskSnapshot::default(), clock.as_ref()).await;
+        reports.finished(task, TaskSnapshot { operators: vec![Default::default(); 2] }).await;
         let mut next = async || match reported.recv().await {
             Some(Report::State(changed)) => changed,
             other => panic!("{other:?}"),
         };
         let message = next().await.failure.expect("failed").message;
         assert!(message.len() <= MAX_MESSAGE_BYTES && message.starts_with("üü"));
-        let failure = next().await.failure.expect("failed");
-        assert!(
-            failure.message.contains("9 committables of 9437184 bytes") && !failure.restartable,
-            "{failure:?}"
-        );
         let finished = next().await;
-        assert_eq!((finished.state(), finished.committables.len()), (TaskState::Finished, 2));
+        assert_eq!(finished.state(), TaskState::Finished);
+        assert_eq!(finished.snapshot.map(|part| part.operators.len()), Some(2));
     }
 }

@@ -43,10 +43,13 @@ async fn a_job_runs_to_its_end_in_one_task_manager() {
     assert_eq!(connector.sorted(), (0..40_000).collect::<Vec<_>>());
     let committed: u64 = ends
         .iter()
-        .flat_map(|end| &end.committables)
-        .map(|committable| {
-            assert_eq!(committable.operator, 1, "the sink's position in its chain");
-            u64::from_be_bytes(committable.payload.as_slice().try_into().unwrap())
+        .filter_map(|end| end.snapshot.as_ref())
+        .flat_map(|part| &part.operators)
+        .flat_map(|part| part.subtask.iter().map(|subtask| (part.operator, subtask)))
+        .flat_map(|(operator, subtask)| subtask.committables.iter().map(move |pending| (operator, pending)))
+        .map(|(operator, pending)| {
+            assert_eq!(operator, 1, "the sink's position in its chain");
+            u64::from_be_bytes(pending.entries[0].payload.as_slice().try_into().unwrap())
         })
         .sum();
     assert_eq!(committed, 40_000);
