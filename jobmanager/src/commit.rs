@@ -60,6 +60,7 @@ impl Sinks {
         let blobs = self.snapshots.blobs(&self.plan, attempt)?;
         let fence = checkpoint.is_none().then_some(attempt);
         let all = async {
+            let mut runs = Vec::new();
             for commit in sinks {
                 let node = self.node(&commit)?;
                 let Some(sink) = self.sink(node)? else { continue };
@@ -68,9 +69,9 @@ impl Sinks {
                 }
                 let parallelism = self.parallelism(node);
                 let scope = self.scope(self.plan.job, node, fence, parallelism, blobs.clone());
-                run(sink.as_ref(), node, &scope, commit.prepared).await?;
+                runs.push(run(sink, node, scope, commit.prepared));
             }
-            Ok::<(), Error>(())
+            together(runs).await
         };
         in_time(all).await?;
         if checkpoint.is_some() {
@@ -91,14 +92,15 @@ impl Sinks {
     ) -> Result<()> {
         let blobs = self.snapshots.blobs(&self.plan, attempt)?;
         let all = async {
+            let mut runs = Vec::new();
             for node in self.nodes() {
                 let Some(sink) = self.sink(node)? else { continue };
                 let prepared = found.map_or_else(Vec::new, |found| prepared(&found.manifest, &node.uid));
                 let most = writers.get(&node.uid).copied().unwrap_or(0).max(self.parallelism(node));
                 let scope = self.scope(self.plan.job, node, Some(attempt), most, blobs.clone());
-                run(sink.as_ref(), node, &scope, prepared).await?;
+                runs.push(run(sink, node, scope, prepared));
             }
-            Ok(())
+            together(runs).await
         };
         in_time(all).await
     }
@@ -115,14 +117,15 @@ impl Sinks {
         let folder = origin.found.folder.blobs(manifest.kind);
         let blobs: Arc<dyn Blobs> = Arc::new(BlobFolder::new(storage, folder, origin.attempt));
         let all = async {
+            let mut runs = Vec::new();
             for node in self.nodes() {
                 let prepared = prepared(manifest, &node.uid);
                 let Some(sink) = self.sink(node)?.filter(|_| !prepared.is_empty()) else { continue };
                 let most = writers.get(&node.uid).copied().unwrap_or(0);
                 let scope = self.scope(origin.job, node, None, most, Some(Arc::clone(&blobs)));
-                run(sink.as_ref(), node, &scope, prepared).await?;
+                runs.push(run(sink, node, scope, prepared));
             }
-            Ok(())
+            together(runs).await
         };
         in_time(all).await
     }
@@ -241,10 +244,16 @@ fn prepared(manifest: &Manifest, uid: &OperatorUid) -> Vec<Prepared> {
     all
 }
 
+/// All sinks at once, each to its end: one may have to wait for what another one ends. Transactions that a lost attempt left open
+/// hold up whoever reads the progress topic that its sinks share.
+async fn together(runs: Vec<impl Future<Output = Result<()>>>) -> Result<()> {
+    futures::future::join_all(runs).await.into_iter().collect()
+}
+
 async fn run(
-    sink: &dyn Sink,
+    sink: Arc<dyn Sink>,
     node: &OperatorNode,
-    scope: &CommitScope,
+    scope: CommitScope,
     prepared: Vec<Prepared>,
 ) -> Result<()> {
     let Some(committer) = sink.committer() else {
@@ -254,7 +263,7 @@ async fn run(
         let what = format!("sink {} prepared results but has no committer", node.name);
         return Err(Error::internal(what));
     };
-    let committed = committer.commit(scope, prepared).await;
+    let committed = committer.commit(&scope, prepared).await;
     committed.map_err(|error| error.context(format!("commit sink {}", node.name)))
 }
 

@@ -238,6 +238,16 @@ impl Deployment {
         find().unwrap_or_default()
     }
 
+    /// Asks for a stop with a savepoint below this URL as soon as the job runs, and doesn't wait for what comes of it.
+    pub fn ask_to_stop(&self, job: &str, target: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline && self.state(job).as_deref() != Some("RUNNING") {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let body = serde_json::json!({ "targetDirectory": target, "drain": false });
+        let _ = self.post(&format!("/jobs/{job}/stop"), &body);
+    }
+
     /// Stops a job with a savepoint below this URL; answers the savepoint's.
     pub fn stop_with_savepoint(&self, job: &str, target: &str, limit: Duration) -> Result<String, String> {
         let body = serde_json::json!({ "targetDirectory": target, "drain": false });
@@ -255,12 +265,18 @@ impl Deployment {
         Err(format!("not within {limit:?}"))
     }
 
-    /// Cancels a job and waits until it is.
-    pub fn cancel(&self, job: &str) {
-        self.wait_until("the job is cancelled", LIMIT, || {
+    /// Cancels a job; whether it has ended in time.
+    #[must_use]
+    pub fn cancel(&self, job: &str, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
             let _ = agent().patch(format!("{}/jobs/{job}?mode=cancel", self.rest())).send_empty();
-            matches!(self.state(job).as_deref(), Some("CANCELED" | "FAILED" | "FINISHED"))
-        });
+            if matches!(self.state(job).as_deref(), Some("CANCELED" | "FAILED" | "FINISHED")) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 
     /// Waits until REST answers.

@@ -7,12 +7,14 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use weir_chaos::check::{self, Columns, Finding, Outputs, View};
 use weir_chaos::job::Topics;
+use weir_chaos::nemesis::{Act, Fault, GAP_POINTS, JOBMANAGER_POINTS, Step, TASKMANAGER_POINTS, Who};
 use weir_chaos::results::Results;
-use weir_chaos::round::{self, Outcome, Settings};
+use weir_chaos::round::{self, Outcome, Settings, Shape};
 use weir_chaos::stage::Stage;
 use weir_chaos::topics::{Isolation, read};
 use weir_chaos::workload::Workload;
@@ -34,6 +36,32 @@ enum Verb {
     Verify(Verify),
     /// Run rounds of chaos: a cluster, a job, faults, and the judge's word
     Round(Round),
+    /// Break a process at each fail point, at the first and the fifth visit, by a kill and by a pause of 30 s, a round each
+    Points(Series),
+    /// Kill a process between a checkpoint's completion and the end of its commit, so often
+    Gap(Gap),
+}
+
+#[derive(Args)]
+struct Series {
+    /// Where logs go; those of rounds without a finding are removed
+    #[arg(long, default_value = "/tmp/weir-chaos")]
+    folder: PathBuf,
+    /// Begin behind so many rounds
+    #[arg(long, default_value_t = 0)]
+    skip: usize,
+}
+
+#[derive(Args)]
+struct Gap {
+    /// How often
+    #[arg(long, default_value_t = 200)]
+    times: usize,
+    /// Kills of a round
+    #[arg(long, default_value_t = 10)]
+    per_round: usize,
+    #[command(flatten)]
+    series: Series,
 }
 
 #[derive(Args)]
@@ -117,6 +145,8 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => judge(&arguments),
         Verb::Verify(arguments) => verify(arguments),
         Verb::Round(arguments) => rounds(&arguments),
+        Verb::Points(arguments) => points(&arguments),
+        Verb::Gap(arguments) => gap(&arguments),
     };
     if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -199,6 +229,70 @@ fn rounds(arguments: &Round) -> bool {
     }
     println!("{}", results.summary());
     results.violations() == 0
+}
+
+fn points(arguments: &Series) -> bool {
+    let managers = TASKMANAGER_POINTS.iter().map(|point| (Who::TaskManager(0), *point));
+    let all = managers.chain(JOBMANAGER_POINTS.iter().map(|point| (Who::JobManager, *point)));
+    // Files are local: checkpoints go to an object store here.
+    let reachable = all.filter(|(_, point)| !point.starts_with("file."));
+    let rounds = reachable.flat_map(|(who, point)| {
+        let each = move |visit| {
+            [
+                Fault::Point(who, point, Act::Kill, visit, 200),
+                Fault::Point(who, point, Act::Stop, visit, 30_000),
+            ]
+        };
+        [1, 5].into_iter().flat_map(each).map(|fault| vec![Step { after: 300, fault }])
+    });
+    series(arguments, rounds.collect())
+}
+
+fn gap(arguments: &Gap) -> bool {
+    let point = |n: usize| {
+        let point = GAP_POINTS.get(n % GAP_POINTS.len()).copied().unwrap_or("commit.before");
+        let visit = 1 + (n / GAP_POINTS.len() % 5) as u64;
+        Step { after: 300, fault: Fault::Point(Who::TaskManager(n), point, Act::Kill, visit, 100) }
+    };
+    let kills: Vec<Step> = (0..arguments.times).map(point).collect();
+    series(&arguments.series, kills.chunks(arguments.per_round.max(1)).map(<[Step]>::to_vec).collect())
+}
+
+/// A round for each of these; says what was reached and what was found.
+fn series(arguments: &Series, rounds: Vec<Vec<Step>>) -> bool {
+    let stage = Stage::start();
+    let (mut reached, mut missed, mut wrong, mut broken) = (0, 0, 0, 0);
+    for (number, steps) in rounds.into_iter().enumerate().skip(arguments.skip) {
+        let seed = 500_000 + number as u64;
+        let settings = Settings {
+            feeding: Duration::from_secs(3 + 2 * steps.len() as u64),
+            liveness: Duration::from_secs(60),
+            steps: Some(steps),
+            shape: Some(Shape { managers: 2, slots: 2, parallelism: 4 }),
+            ..Settings::default()
+        };
+        let folder = arguments.folder.join(format!("series-{number}"));
+        let _ = std::fs::remove_dir_all(&folder);
+        match one(&stage, &folder, seed, &settings) {
+            None => broken += 1,
+            Some(outcome) => {
+                println!("{number}: {outcome}");
+                let misses = outcome.strikes.iter().filter(|strike| strike.contains("not reached")).count();
+                missed += misses;
+                reached += outcome.strikes.len() - misses;
+                if outcome.findings.is_empty() {
+                    let _ = std::fs::remove_dir_all(&folder);
+                } else {
+                    wrong += 1;
+                }
+            }
+        }
+        stage.heal();
+        println!(
+            "so far: {reached} reached, {missed} not reached, {broken} rounds broken off, {wrong} rounds with findings"
+        );
+    }
+    wrong == 0
 }
 
 /// A round; `None` if it couldn't be run to its end, which is the machine's fault or ours, and says nothing of the engine.

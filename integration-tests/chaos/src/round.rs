@@ -17,12 +17,14 @@ use crate::quota::Quota;
 use crate::random::Random;
 use crate::stage::Stage;
 use crate::strike::Target;
-use crate::topics::{Feeder, Isolation, Watcher, read};
+use crate::topics::{Feeder, Isolation, Watcher, has_open_transaction, read};
 use crate::watch::Watch;
 use crate::workload::Workload;
 
 /// How long a job may take to its first checkpoints.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a job may take to be cancelled, and its transactions to their end.
+const CANCEL_LIMIT: Duration = Duration::from_secs(20);
 /// How long a live reader may take to what a fresh one has seen.
 const SEEN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -134,6 +136,7 @@ pub fn run(stage: &Stage, folder: &Path, seed: u64, settings: &Settings) -> Outc
     if !is_complete {
         findings.push(scene.stuck());
     }
+    findings.extend(scene.cancel());
     let (outputs, evidence) = scene.end(before, &strikes);
     // Of a job that is stuck what is missing says nothing new.
     let judged = check::all(&Workload::of(seed, settings.records), &outputs);
@@ -167,7 +170,7 @@ impl<'a> Scene<'a> {
         feeder.preload(workload.preloaded());
         let quota = settings.cpu_quota.and_then(|percent| Quota::new(&name, percent));
         let (checkpoints, backing) = stage.storage(&name);
-        let (savepoints, _) = stage.storage(&format!("{name}-savepoints"));
+        let savepoints = stage.storage(&format!("{name}-savepoints"));
         let deployment = Deployment::start(
             folder,
             managers,
@@ -214,7 +217,8 @@ impl<'a> Scene<'a> {
         let strike = |step: &Step| {
             std::thread::sleep(Duration::from_millis(step.after));
             let came = self.target.strike(&step.fault);
-            format!("{}: {came}", step.fault)
+            let revived = self.target.revive().map(|revived| format!("; {revived}")).unwrap_or_default();
+            format!("{}: {came}{revived}", step.fault)
         };
         plan.iter().map(strike).collect()
     }
@@ -222,6 +226,8 @@ impl<'a> Scene<'a> {
     fn heal(&mut self) {
         self.target.stage.heal();
         self.target.deployment.heal();
+        self.target.deployment.wait_for_rest();
+        self.target.revive();
         if let Some(feeding) = self.feeding.take() {
             let _ = feeding.join();
         }
@@ -264,11 +270,28 @@ impl<'a> Scene<'a> {
         format!("the job is {:?}: {}", deployment.state(&self.target.job), exceptions["root-exception"])
     }
 
-    /// Ends the job, and reads everything once nothing more can come.
-    fn end(self, before: u64, strikes: &[String]) -> (Outputs, Evidence) {
+    /// Ends the job, which must leave nothing open.
+    fn cancel(&self) -> Option<Finding> {
         // Whoever would commit something twice gets the time for it.
         std::thread::sleep(self.settle);
-        self.target.deployment.cancel(&self.target.job);
+        let wrong = |text: String| Some(Finding { invariant: "I9", kind: Kind::Wrong, records: 0, text });
+        if !self.target.deployment.cancel(&self.target.job, CANCEL_LIMIT) {
+            return wrong(format!("not cancelled within {CANCEL_LIMIT:?}: {}", self.complaint()));
+        }
+        let brokers = self.target.stage.brokers();
+        let is_open = |topic: &&str| has_open_transaction(brokers, topic);
+        let deadline = Instant::now() + CANCEL_LIMIT;
+        while let Some(topic) = self.topics.outputs().into_iter().find(is_open) {
+            if Instant::now() > deadline {
+                return wrong(format!("a transaction is open in {topic} after the job's end"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        None
+    }
+
+    /// Reads everything once nothing more can come.
+    fn end(self, before: u64, strikes: &[String]) -> (Outputs, Evidence) {
         let seen = self.watch.seen();
         let brokers = self.target.stage.brokers();
         let view = |topic: &str, watcher: Watcher| {

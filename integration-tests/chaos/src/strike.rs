@@ -3,6 +3,7 @@
 //! A strike ends when what it did is undone: processes run again and networks are good. What the cluster makes of it isn't looked
 //! at here.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::deployment::Deployment;
@@ -13,6 +14,8 @@ use crate::stage::Stage;
 
 /// The longest that an armed process may take to come to its point.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// The longest that a stop may take.
+const STOP: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Who is struck.
@@ -23,8 +26,8 @@ pub struct Target<'a> {
     pub stage: &'a Stage,
     /// The job's id.
     pub job: String,
-    /// Where savepoints go.
-    pub savepoints: String,
+    /// Where savepoints go: a URL, and the folder behind it.
+    pub savepoints: (String, PathBuf),
     /// The job's SQL, for when it goes on from a savepoint.
     pub sql: String,
 }
@@ -84,6 +87,9 @@ impl Target<'_> {
         let mark = format!("fail point {point}:");
         let before = self.log(who).matches(&mark).count();
         self.start(who, &format!("{point}={word}@{visit}"));
+        if point.starts_with("savepoint") {
+            self.deployment.ask_to_stop(&self.job, &self.savepoints.0, PATIENCE);
+        }
         let patience = (0..).map(|n| POLL * n).take_while(|waited| *waited < PATIENCE);
         for _ in patience {
             if self.log(who).matches(&mark).count() > before {
@@ -112,14 +118,28 @@ impl Target<'_> {
 
     /// Stops the job with a savepoint and starts it from there; a stop that doesn't come to its end leaves the job as it is.
     fn rescale(&mut self, parallelism: u32) -> String {
-        match self.deployment.stop_with_savepoint(&self.job, &self.savepoints, Duration::from_secs(20)) {
-            Ok(savepoint) => {
-                let sql = format!("SET 'execution.state-recovery.path' = '{savepoint}';\n{}", self.sql);
-                self.job = self.deployment.submit(&sql, parallelism);
-                format!("went on at {parallelism}")
-            }
+        match self.deployment.stop_with_savepoint(&self.job, &self.savepoints.0, STOP) {
+            Ok(savepoint) => self.go_on_from(&savepoint, parallelism),
             Err(reason) => format!("not stopped: {reason}"),
         }
+    }
+
+    /// Starts a job again that a stop has ended without anybody having heard of it.
+    pub fn revive(&mut self) -> Option<String> {
+        if self.deployment.state(&self.job).as_deref() != Some("FINISHED") {
+            return None;
+        }
+        let whole = |folder: &std::fs::DirEntry| folder.path().join("_metadata").exists();
+        let folders = std::fs::read_dir(&self.savepoints.1).into_iter().flatten().flatten().filter(whole);
+        let newest = folders.max_by_key(|folder| folder.metadata().and_then(|data| data.modified()).ok())?;
+        let savepoint = format!("{}/{}", self.savepoints.0, newest.file_name().to_string_lossy());
+        Some(self.go_on_from(&savepoint, 2))
+    }
+
+    fn go_on_from(&mut self, savepoint: &str, parallelism: u32) -> String {
+        let sql = format!("SET 'execution.state-recovery.path' = '{savepoint}';\n{}", self.sql);
+        self.job = self.deployment.submit(&sql, parallelism);
+        format!("went on at {parallelism}")
     }
 
     fn wrapped(&self, index: usize) -> usize {

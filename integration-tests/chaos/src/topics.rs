@@ -96,6 +96,19 @@ pub fn read(brokers: &str, topic: &str, isolation: Isolation) -> Vec<Row> {
     rows
 }
 
+/// Whether a transaction is open in a topic: readers of committed records stand before its first record.
+pub fn has_open_transaction(brokers: &str, topic: &str) -> bool {
+    let end = |isolation| {
+        let consumer = consumer(brokers, topic, isolation);
+        let ends = partitions(&consumer, topic).into_iter().map(|partition| {
+            let bounds = consumer.fetch_watermarks(topic, partition, LIMIT);
+            bounds.map_or(-1, |(_, end)| end)
+        });
+        ends.collect::<Vec<_>>()
+    };
+    end(Isolation::Committed) != end(Isolation::Uncommitted)
+}
+
 /// A reader of committed records that watches topics from the start on.
 pub struct Watcher {
     rows: Arc<Mutex<Vec<Row>>>,

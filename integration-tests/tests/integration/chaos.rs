@@ -1,5 +1,7 @@
 //! Rounds of chaos: the cluster is broken on purpose, and what it wrote must be exactly once. `weir-chaos` does it and judges.
 
+mod faults;
+
 use std::collections::BTreeSet;
 
 use weir_api::fail_point::FailPoint;
