@@ -77,6 +77,8 @@ pub enum Trouble {
     Unavailable,
     /// One answer in five gets lost: what was asked for has been done.
     LostAnswers,
+    /// One answer in five is cut short.
+    Truncated,
     /// Bytes come one by one.
     Split,
     /// A reset in the middle of a chunk, once in a hundred.
@@ -136,6 +138,8 @@ pub struct Scope {
     pub faults: u64,
     /// Whether the job may be stopped and go on at another parallelism.
     pub rescales: bool,
+    /// Whether there are slots that the job doesn't need: a TaskManager that comes back may have nothing to do.
+    pub has_spare: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -180,10 +184,11 @@ pub fn plan(seed: u64, scope: &Scope) -> Vec<Step> {
     }
     let count = random.within(1..scope.faults.max(1) + 1);
     // Half of all rounds begin in the gap between a checkpoint's completion and its commit: hardly any other moment gets there.
-    let opening = match random.below(6) {
-        0 => Kind::KillTaskManager,
-        1 => Kind::PowerCut,
-        2 => Kind::TaskManagerPoint,
+    let opening = match random.below(8) {
+        0 => Kind::PowerCut,
+        1 => Kind::KillTaskManager,
+        _ if scope.has_spare => Kind::KillTaskManager,
+        2 | 3 => Kind::TaskManagerPoint,
         _ => Kind::Gap,
     };
     let kinds = (0..count).map(|n| {
@@ -223,6 +228,7 @@ fn draw(kind: Kind, must_kill: bool, scope: &Scope, random: &mut Random) -> Faul
                 Trouble::Slow,
                 Trouble::Unavailable,
                 Trouble::LostAnswers,
+                Trouble::Truncated,
                 Trouble::Resets,
             ];
             Fault::Storage(trouble(&troubles, random), random.within(500..4_000))
@@ -293,7 +299,8 @@ fn trouble(troubles: &[Trouble], random: &mut Random) -> Trouble {
 mod tests {
     use super::*;
 
-    const SCOPE: Scope = Scope { managers: 3, slots: 6, longest_pause: 5_000, faults: 4, rescales: true };
+    const SCOPE: Scope =
+        Scope { managers: 3, slots: 6, longest_pause: 5_000, faults: 4, rescales: true, has_spare: false };
 
     #[test]
     fn a_seed_means_the_same_faults() {

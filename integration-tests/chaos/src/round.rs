@@ -71,7 +71,9 @@ impl Shape {
         let mut random = Random::new(seed, 0x5C0);
         let (managers, slots) = if random.one_in(2) { (2, 2) } else { (3, 1) };
         let all = u64::try_from(managers).unwrap_or(1) * u64::from(slots);
-        Self { managers, slots, parallelism: u32::try_from(random.within(2..all + 1)).unwrap_or(2) }
+        // Mostly all slots are in use: then whoever comes back runs tasks again.
+        let parallelism = if random.one_in(4) { random.within(2..all) } else { all };
+        Self { managers, slots, parallelism: u32::try_from(parallelism).unwrap_or(2) }
     }
 }
 
@@ -191,6 +193,7 @@ impl<'a> Scene<'a> {
             longest_pause,
             faults: settings.faults,
             rescales: settings.rescales,
+            has_spare: parallelism < all_slots,
         };
         let settle = Duration::from_millis(settings.manner.interval * 3);
         let target = Target { deployment, stage, job, savepoints, sql };
@@ -317,7 +320,7 @@ impl<'a> Scene<'a> {
 /// Failures are to be noticed within a round's time.
 fn options(stage: &Stage, settings: &Settings) -> Vec<String> {
     let mut options = stage.storage_options();
-    options.extend(["heartbeat.interval=500 ms", "heartbeat.timeout=3 s"].map(str::to_owned));
+    options.extend(["heartbeat.interval=100 ms", "heartbeat.timeout=3 s"].map(str::to_owned));
     options.extend(settings.options.iter().cloned());
     options
 }

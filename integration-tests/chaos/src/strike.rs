@@ -204,6 +204,7 @@ fn rules(trouble: Trouble) -> Rules {
         Trouble::Slow => Rules { latency: Duration::from_millis(100), bytes_per_second: 200_000, ..good },
         Trouble::Unavailable => Rules { unavailable_one_in: 5, ..good },
         Trouble::LostAnswers => Rules { lose_answer_one_in: 5, ..good },
+        Trouble::Truncated => Rules { truncate_one_in: 5, ..good },
         Trouble::Split => Rules { is_split: true, ..good },
         Trouble::Resets => Rules { reset_one_in: 100, ..good },
         Trouble::Flips => Rules { flip_one_in: 50, ..good },

@@ -94,7 +94,7 @@ fn the_data_plane_may_be_cut_split_reset_and_flipped() {
 fn an_object_store_in_trouble_costs_checkpoints_and_no_restart() {
     let troubles =
         [Trouble::Unavailable, Trouble::LostAnswers, Trouble::Slow, Trouble::Resets, Trouble::Away];
-    let (evidence, _) = strike(109, troubles.map(|trouble| Fault::Storage(trouble, 3_000)));
+    let (evidence, _) = strike(109, troubles.map(|trouble| Fault::Storage(trouble, 2_000)));
     assert_eq!(evidence.restores, 0, "{evidence}");
 }
 
