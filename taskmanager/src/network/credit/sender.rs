@@ -98,10 +98,12 @@ impl Sender {
     }
 
     /// The consumer grants `segments` and has released `released_frames` frames so far. False if that can't be.
+    ///
+    /// Batches are dropped on several threads, so a grant may overtake an earlier one: a smaller count says nothing new.
     #[must_use]
     pub(crate) fn granted(&mut self, segments: usize, released_frames: u64) -> bool {
-        let valid = released_frames >= self.released_frames && released_frames <= self.sent_frames;
-        self.released_frames = released_frames;
+        let valid = released_frames <= self.sent_frames;
+        self.released_frames = self.released_frames.max(released_frames);
         self.credit = self.credit.saturating_add(segments);
         valid && self.credit <= u32::MAX as usize
     }

@@ -320,3 +320,15 @@ fn many_gates_of_many_channels_share_a_pool_too_small_for_exclusive_buffers() {
     run(&mut gates, &mut pool, &[]);
     assert_all_arrived(&gates, &expected);
 }
+
+#[test]
+fn a_grant_that_was_overtaken_says_nothing_new() {
+    let mut sender = Sender::new(4, 2);
+    for _ in 0..2 {
+        assert!(sender.sent(1, Demand::default()));
+    }
+    assert!(sender.granted(1, 2));
+    assert!(sender.granted(1, 1), "batches are dropped on several threads");
+    assert_eq!((sender.in_flight(), sender.credit()), (0, 4));
+    assert!(!sender.granted(0, 3), "more than was ever sent");
+}
