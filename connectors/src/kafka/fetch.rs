@@ -79,7 +79,8 @@ pub fn config(properties: &Properties, table: &str, subtask: u32, bytes: usize) 
         // The default of a second leaves a small queue empty most of the time.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "100")
-        .set("reconnect.backoff.max.ms", "2000");
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("isolation.level", "read_committed");
     let mut config = properties.consumer(config);
     let group = properties.group_id.clone().unwrap_or_else(|| format!("weir-{table}"));
     config

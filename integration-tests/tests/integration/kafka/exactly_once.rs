@@ -4,6 +4,7 @@
 mod brokers;
 mod commits;
 mod conformance;
+mod jobs;
 mod limits;
 mod recovery;
 
