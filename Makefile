@@ -28,8 +28,8 @@ lint: toolchain ## Formatting and clippy, warnings as errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # Every call selects the whole workspace, so that features are unified in one way and nothing is built twice.
-unit: toolchain ## Unit and property tests of every crate, and the command line
-	$(CARGO) test --workspace --lib --bins --test command_line
+unit: toolchain ## Unit and property tests of every crate, the command line, and the protocol in virtual time
+	$(CARGO) test --workspace --lib --bins --test command_line --test simulation
 
 integration: toolchain setup ## Real processes, real files, DuckDB as the judge
 	$(CARGO) test --workspace --no-run --test command_line --test integration

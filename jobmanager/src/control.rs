@@ -18,6 +18,7 @@ pub mod managers;
 pub mod measure;
 mod messages;
 pub mod now;
+pub mod planted;
 pub mod restart;
 pub mod schedule;
 pub mod slots;

@@ -10,6 +10,7 @@ mod deploy;
 mod metrics;
 pub mod network;
 mod options;
+mod planted;
 pub mod protocol;
 mod service;
 mod session;

@@ -9,3 +9,9 @@ pub use crate::session::backoff::Backoff;
 pub use crate::session::machine as session;
 pub use crate::task::aligner::{Aligner, Decision};
 pub use crate::task::checkpoint;
+
+/// Bugs to plant.
+#[cfg(feature = "planted-bugs")]
+pub mod planted {
+    pub use crate::planted::{Bug, plant};
+}

@@ -91,3 +91,28 @@ fn one_version_of_what_crosses_crates() {
         assert_eq!(versions.len(), 1, "{library}: {versions:?}");
     }
 }
+
+/// The bugs that the simulation plants are in no build but that of tests.
+#[test]
+fn nothing_but_tests_turns_planted_bugs_on() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).exec().expect("cargo metadata");
+    let mut planters = 0;
+    for package in metadata.workspace_packages() {
+        assert!(
+            !package
+                .features
+                .get("default")
+                .is_some_and(|features| features.iter().any(|f| f.contains("planted"))),
+            "{} plants bugs by default",
+            package.name
+        );
+        for dependency in &package.dependencies {
+            let plants = dependency.features.iter().any(|feature| feature == "planted-bugs");
+            planters += u32::from(plants);
+            let is_test = dependency.kind == DependencyKind::Development;
+            assert!(!plants || is_test, "{} plants bugs in {}", package.name, dependency.name);
+        }
+    }
+    assert_eq!(planters, 2, "the simulation plants bugs in both machines");
+}

@@ -166,6 +166,8 @@ pub enum Action<A> {
         checkpoint: CheckpointId,
         /// Where it lies; `None` if its `_metadata` was never written.
         path: Option<String>,
+        /// Whether it ever completed. What is on its way may build on the files of one that did not.
+        completed: bool,
     },
     /// A user's request has ended.
     Answer {

@@ -48,7 +48,10 @@ impl Snapshots {
             if is_due {
                 of_job.let_go = 0;
             }
-            (of_job.reached.as_mut().map(|registry| registry.release(&folders)), is_due)
+            let release = of_job.reached.as_mut().map(|registry| {
+                if discard.completed { registry.release(&folders) } else { registry.forget(&folders) }
+            });
+            (release, is_due)
         };
         delete(&storage, release.unwrap_or_default()).await?;
         for folder in &folders {

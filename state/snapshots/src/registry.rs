@@ -134,6 +134,12 @@ impl Registry {
         release
     }
 
+    /// Lets snapshots go that never completed: their manifests may be deleted. Their files stay for [`collect`](crate::collect), as
+    /// a later one that is on its way may build on them.
+    pub fn forget(&mut self, folders: &[SnapshotFolder]) -> Release {
+        Release { files: Vec::new(), ..self.release(folders) }
+    }
+
     /// Everything that must stay: manifests and files.
     #[must_use]
     pub fn reachable(&self) -> BTreeSet<Path> {

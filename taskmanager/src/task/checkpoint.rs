@@ -28,6 +28,7 @@ use weir_api::state::Scope;
 
 use self::bounded::Bounded;
 use self::layers::Layers;
+use crate::planted::planted;
 
 /// How many barriers a source may still have to emit.
 const MAX_TRIGGERS: usize = 16;
@@ -272,7 +273,7 @@ impl<C: Clone, A> Machine<C, A> {
     /// Whether elements may come in: not before the restore is done, nor behind a barrier that stops the source.
     #[must_use]
     pub fn takes_input(&self) -> bool {
-        self.phase == Phase::Running && self.parked.is_none()
+        (self.phase == Phase::Running || planted!(InputBeforeRestore)) && self.parked.is_none()
     }
 
     /// Whether operators freeze, and a sink prepares, at this checkpoint's barrier.
@@ -401,7 +402,8 @@ impl<C: Clone, A> Machine<C, A> {
         if !matches!(snapshot.step, Step::Passing) {
             return;
         }
-        let prepared: Vec<_> = self.prepared.iter().cloned().collect();
+        let oldest = if planted!(OnlyNewestPrepared) { self.prepared.len().saturating_sub(1) } else { 0 };
+        let prepared: Vec<_> = self.prepared.iter().skip(oldest).cloned().collect();
         let savepoint = self.locations.remove(&checkpoint).filter(|_| snapshot.purpose.is_savepoint());
         if snapshot.purpose.is_savepoint() && savepoint.is_none() {
             snapshot.step = Step::Placeless(prepared);
@@ -451,6 +453,9 @@ impl<C: Clone, A> Machine<C, A> {
         for checkpoint in durable {
             if let Some(Snapshot { step: Step::Durable(part), .. }) = self.snapshots.remove(&checkpoint) {
                 self.acknowledged.insert(checkpoint, ());
+                if planted!(ForgottenAtAcknowledgement) {
+                    self.prepared.clear();
+                }
                 actions.push(Action::Acknowledge { checkpoint, part });
             }
         }

@@ -5,6 +5,7 @@ use weir_api::id::CheckpointId;
 use super::pending::Phase;
 use super::statistics::Outcome;
 use super::{Action, Coordinator, Now, Retained, Written};
+use crate::control::planted::planted;
 
 impl<A: Clone> Coordinator<A> {
     pub(super) fn on_written(
@@ -17,7 +18,7 @@ impl<A: Clone> Coordinator<A> {
         let Some(pending) = self.pending.get_mut(&checkpoint) else {
             // It was aborted meanwhile: nobody will ever look for it.
             if let Ok(written) = result {
-                actions.push(Action::Discard { checkpoint, path: Some(written.path) });
+                actions.push(Action::Discard { checkpoint, path: Some(written.path), completed: false });
             }
             return;
         };
@@ -33,12 +34,15 @@ impl<A: Clone> Coordinator<A> {
             // The pointer only goes forward: older ones were aborted when a newer one completed, and one that is written behind a
             // newer one whose pointer is on its way comes too late.
             Ok(written) if self.is_overtaken(checkpoint) => {
-                actions.push(Action::Discard { checkpoint, path: Some(written.path) });
+                actions.push(Action::Discard { checkpoint, path: Some(written.path), completed: false });
                 self.abort(checkpoint, "a newer checkpoint is about to complete", now, actions);
             }
             Ok(written) => {
                 let Some(pending) = self.pending.get_mut(&checkpoint) else { return };
                 actions.push(Action::Publish { checkpoint, path: written.path.clone() });
+                if planted!(CommitBeforePointer) {
+                    actions.push(Action::Notify { checkpoint });
+                }
                 pending.phase = Phase::Publishing(written);
             }
         }
@@ -100,9 +104,13 @@ impl<A: Clone> Coordinator<A> {
         for subsumed in older {
             self.abort(subsumed, "a newer checkpoint has completed", now, actions);
         }
+        if pending.kind.stops_job() && !planted!(StopDeletesPending) {
+            // What sinks prepared before may still lie with the older ones: they go with the job, after its last commit.
+            return;
+        }
         while self.completed.len() > self.settings.retained.max(1) {
             if let Some(Retained { checkpoint, path, is_savepoint: false }) = self.completed.pop_front() {
-                actions.push(Action::Discard { checkpoint, path: Some(path) });
+                actions.push(Action::Discard { checkpoint, path: Some(path), completed: true });
             }
         }
     }
@@ -118,7 +126,7 @@ impl<A: Clone> Coordinator<A> {
         let Some(pending) = self.pending.get(&checkpoint) else { return };
         let counts = !pending.kind.is_savepoint();
         if let Phase::Publishing(written) = &pending.phase {
-            actions.push(Action::Discard { checkpoint, path: Some(written.path.clone()) });
+            actions.push(Action::Discard { checkpoint, path: Some(written.path.clone()), completed: false });
         }
         self.abort(checkpoint, &reason, now, actions);
         if counts {

@@ -442,10 +442,10 @@ impl Job {
                     self.commit_checkpoint(checkpoint, begun.parts, effects);
                 }
             }
-            Action::Discard { checkpoint, path } => {
+            Action::Discard { checkpoint, path, completed } => {
                 self.checkpoints.begun.remove(&checkpoint);
                 let paths = path.into_iter().collect();
-                effects.push(Effect::Discard(Box::new(super::Discard { paths, everything: false })));
+                effects.push(Effect::Discard(Box::new(super::Discard { paths, completed, everything: false })));
             }
             Action::Answer { kind, result } => self.answer(&kind, result),
             Action::FailJob { reason } => {

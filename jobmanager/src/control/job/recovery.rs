@@ -63,6 +63,9 @@ pub struct Restored {
 pub struct Discard {
     /// Their folders; none: the checkpoint never got a `_metadata`.
     pub paths: Vec<String>,
+    /// Whether they ever completed. Files of those that did not stay until they can be collected: what is on its way may build on
+    /// them, and output that they hold may still be committed.
+    pub completed: bool,
     /// The job has ended: nothing in its folder is needed any more.
     pub everything: bool,
 }
@@ -148,7 +151,7 @@ impl Job {
         if goes && is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
             let own = retained.into_iter().filter(|retained| !retained.is_savepoint);
             let paths = own.map(|retained| retained.path).collect();
-            effects.push(Effect::Discard(Box::new(Discard { paths, everything: true })));
+            effects.push(Effect::Discard(Box::new(Discard { paths, completed: true, everything: true })));
         }
     }
 }

@@ -7,6 +7,8 @@ use weir_api::element::Purpose;
 use weir_api::id::CheckpointId;
 use weir_api::state::Scope;
 
+use crate::planted::planted;
+
 /// The chain of layers, as far as deciding goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layers {
@@ -37,7 +39,7 @@ impl Layers {
         later: impl Iterator<Item = (CheckpointId, Purpose, Scope)>,
     ) -> Vec<CheckpointId> {
         let mut victims = Vec::new();
-        if lost.is_savepoint() {
+        if lost.is_savepoint() || planted!(LostDeltaForgotten) {
             return victims;
         }
         for (checkpoint, purpose, scope) in later {

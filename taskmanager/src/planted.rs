@@ -1,0 +1,55 @@
+//! Bugs that the simulation of the protocol plants, to show that it would find them.
+//!
+//! Only with the feature `planted-bugs`, which nothing but that test turns on; without it [`planted!`] is `false` when it is compiled.
+//! A bug is planted on the thread that plants it, and on no other.
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::{Bug, plant};
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    /// A bug.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Bug {
+        /// A task takes its snapshot at the first barrier.
+        NoAlignment,
+        /// An acknowledgement holds a sink's newest output only.
+        OnlyNewestPrepared,
+        /// A sink forgets its output once it was acknowledged.
+        ForgottenAtAcknowledgement,
+        /// Input is taken in before the state is restored.
+        InputBeforeRestore,
+        /// Changes are built upon that were given up.
+        LostDeltaForgotten,
+    }
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants one, or none, on this thread.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(crate) fn is_planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub(crate) use switch::is_planted;
+
+/// Whether a bug is planted: never without the feature.
+macro_rules! planted {
+    ($bug:ident) => {{
+        #[cfg(feature = "planted-bugs")]
+        let is_planted = crate::planted::is_planted(crate::planted::Bug::$bug);
+        #[cfg(not(feature = "planted-bugs"))]
+        let is_planted = false;
+        is_planted
+    }};
+}
+pub(crate) use planted;
