@@ -45,7 +45,7 @@ impl Buckets {
     #[must_use]
     pub fn of(self, hash: u64) -> u32 {
         // The key group takes what is left of a division, so the upper bits are as good as new.
-        let part = (hash >> 48) as usize * self.parts >> 16;
+        let part = ((hash >> 48) as usize * self.parts) >> 16;
         (key_group(hash, self.max_parallelism) as usize * self.parts + part) as u32
     }
 

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use weir_api::metrics::OperatorMetrics;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A consumer of this connector.
 pub type Consumer = BaseConsumer<Context>;

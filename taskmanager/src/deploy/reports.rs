@@ -3,7 +3,6 @@
 use tokio::sync::mpsc;
 use weir_api::Error;
 use weir_api::clock::Clock;
-use weir_api::error::Code;
 use weir_api::id::ExecutionId;
 use weir_proto::v1::{
     CheckpointAcknowledged, CheckpointDeclined, Failure, MetricsReport, SubtaskMetrics, TaskSnapshot,
@@ -105,7 +104,7 @@ mod tests {
             vertex: VertexIndex(0),
             subtask: SubtaskIndex(0),
         };
-        let long = Error::new(Code::Evaluation, "ü".repeat(100_000));
+        let long = Error::new(weir_api::error::Code::Evaluation, "ü".repeat(100_000));
         reports.failed(task, &long, clock.as_ref()).await;
         reports.finished(task, TaskSnapshot { operators: vec![Default::default(); 2] }).await;
         let mut next = async || match reported.recv().await {

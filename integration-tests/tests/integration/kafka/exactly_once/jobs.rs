@@ -57,11 +57,11 @@ fn a_job_whose_processes_are_killed_in_mid_transaction_writes_every_record_once(
         .map(|(stem, partitions)| Topic::create(kafka, stem, partitions))
         .into();
     let [from, copies, windows] = topics.as_slice() else { unreachable!("three") };
-    let folder = tempfile::tempdir().unwrap();
-    let options =
-        [format!("execution.checkpointing.local-backup.dirs={}", folder.path().join("copies").display())];
-    let mut cluster = Deployment::start(folder.path(), 2, 2, &options, 1, None);
-    let checkpoints = format!("file://{}", folder.path().join("checkpoints").display());
+    let folder = tempfile::tempdir().unwrap().keep();
+    // Every slot is needed, so each process has tasks.
+    let options = [format!("execution.checkpointing.local-backup.dirs={}", folder.join("copies").display())];
+    let mut cluster = Deployment::start(&folder, 2, 1, &options, 1, None);
+    let checkpoints = format!("file://{}", folder.join("checkpoints").display());
     let names = [from.name.as_str(), &copies.name, &windows.name];
     let job = cluster.submit(&sql(kafka, names, &checkpoints), 2);
 
@@ -115,7 +115,7 @@ fn a_job_whose_processes_are_killed_in_mid_transaction_writes_every_record_once(
     cluster.wait_until("the windows have ended", LIMIT, || windows.read().len() >= complete);
     let total = end + 100 * PER_SECOND;
     reach(&cluster, total);
-    cluster.cancel(&job);
+    assert!(cluster.cancel(&job, LIMIT), "it ends when it is cancelled");
 
     let mut numbers: Vec<i64> =
         copies.read().iter().map(|record| json(record)["n"].as_i64().unwrap()).collect();
@@ -140,4 +140,7 @@ fn a_job_whose_processes_are_killed_in_mid_transaction_writes_every_record_once(
             assert_eq!((*k, **sums), (key, expected), "{start}");
         }
     }
+    // The logs of a job that did otherwise stay.
+    drop(cluster);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
