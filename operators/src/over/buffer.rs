@@ -146,8 +146,7 @@ impl Buffer {
             // Rows of this run up to the next one's first.
             let other =
                 heap.peek().map_or((i64::MAX, i64::MAX), |Reverse((time, number, _))| (*time, *number));
-            loop {
-                let Some(time) = run.next_time().filter(is_due) else { break };
+            while let Some(time) = run.next_time().filter(is_due) {
                 let full = places.len() >= TARGET_ROWS && times.last() != Some(&time);
                 if full || (time, number) > other {
                     heap.push(Reverse((time, number, index)));
