@@ -445,7 +445,11 @@ impl Job {
             Action::Discard { checkpoint, path, completed } => {
                 self.checkpoints.begun.remove(&checkpoint);
                 let paths = path.into_iter().collect();
-                effects.push(Effect::Discard(Box::new(super::Discard { paths, completed, everything: false })));
+                effects.push(Effect::Discard(Box::new(super::Discard {
+                    paths,
+                    completed,
+                    everything: false,
+                })));
             }
             Action::Answer { kind, result } => self.answer(&kind, result),
             Action::FailJob { reason } => {
