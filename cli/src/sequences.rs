@@ -198,7 +198,9 @@ mod tests {
     }
 
     /// Kind, numbers, offsets.
-    fn found(verdict: &Verdict) -> Vec<(Wrong, (i64, i64), (Option<i64>, i64))> {
+    type Found = (Wrong, (i64, i64), (Option<i64>, i64));
+
+    fn found(verdict: &Verdict) -> Vec<Found> {
         let violations = verdict.violations.iter();
         violations
             .map(|one| {

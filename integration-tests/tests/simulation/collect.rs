@@ -1,6 +1,7 @@
 //! What the JobManager deletes: snapshots that are over and what nobody reaches. The registry of references and the plan of what is
 //! an orphan are the real ones.
 
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ impl World {
 
     /// A JobManager learns which snapshots there are, unless it knows.
     pub(super) fn load_registry(&mut self, job: JobId, retained: &[Retained]) {
-        if !self.master.registries.contains_key(&job) {
-            self.master.registries.insert(job, Registry::new(job_folder(job)));
+        if let Entry::Vacant(unknown) = self.master.registries.entry(job) {
+            unknown.insert(Registry::new(job_folder(job)));
             for one in retained {
                 self.retain(job, &one.path);
             }

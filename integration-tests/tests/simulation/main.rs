@@ -4,12 +4,7 @@
 //! what does I/O around them. [`world`] is where they live, [`swarm`] what a seed draws, [`oracle`] what must hold. Nothing here reads
 //! a clock or a random number, so a seed is a run: see docs/reliability.md for how one is looked at.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that can't go on should say where"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod channel;
 mod collect;

@@ -138,7 +138,9 @@ fn minimised(swarm: &Rc<Swarm>) -> Rc<Swarm> {
     }
     let mut position = 0;
     for _ in 0..swarm.faults.len() {
-        position += usize::from(!try_without(&|swarm| drop(swarm.faults.remove(position))));
+        position += usize::from(!try_without(&|swarm| {
+            swarm.faults.remove(position);
+        }));
     }
     smallest
 }

@@ -77,10 +77,8 @@ impl World {
 
     fn end(&mut self, plan: &Plan) {
         // Outstanding transactions end by themselves.
-        if self.now >= self.swarm.calm_from && self.everything_is_visible(plan) {
-            self.master.story.over = true;
-            self.oracle.judge_all(&plan.sinks, self.files.rows(), self.log.visible());
-        } else if self.now >= self.swarm.calm_from + 2 * self.swarm.transaction_timeout {
+        let is_calm = self.now >= self.swarm.calm_from && self.everything_is_visible(plan);
+        if is_calm || self.now >= self.swarm.calm_from + 2 * self.swarm.transaction_timeout {
             self.master.story.over = true;
             self.oracle.judge_all(&plan.sinks, self.files.rows(), self.log.visible());
         }

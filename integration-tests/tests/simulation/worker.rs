@@ -397,13 +397,7 @@ impl World {
         let Some(task) = self.tasks[id].as_ref() else { return };
         self.say(|| format!("{} is {state:?}", task.id));
         let (life, task) = (task.life, subtask_id(&task.id));
-        let changed = TaskStateChanged {
-            task: Some(task),
-            state: state.into(),
-            failure,
-            snapshot,
-            ..Default::default()
-        };
+        let changed = TaskStateChanged { task: Some(task), state: state.into(), failure, snapshot };
         self.feed_worker(life, Event::TaskState(Box::new(changed)));
     }
 

@@ -127,7 +127,7 @@ impl Blueprint {
                     reader.with_mailbox(mailbox.clone()).with_dead_letter_edge(dead_letters),
                 ))
             }
-            None => Head::Inlet(Inlet::new(gates)),
+            None => Head::Inlet(Box::new(Inlet::new(gates))),
         };
         let first = operators.first().map_or(0, |(position, _)| *position);
         let mut stages = Vec::with_capacity(operators.len());

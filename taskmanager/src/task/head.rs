@@ -14,7 +14,7 @@ use super::reader::Reader;
 /// Where a task's elements come from.
 pub(crate) enum Head {
     Reader(Box<Reader>),
-    Inlet(Inlet),
+    Inlet(Box<Inlet>),
 }
 
 impl Head {

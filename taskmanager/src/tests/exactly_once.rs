@@ -226,7 +226,7 @@ impl World {
                 Purpose::Checkpoint => LOCATION.to_owned(),
                 _ => savepoint(checkpoint_id),
             },
-            full: checkpoint_id % 11 == 0,
+            full: checkpoint_id.is_multiple_of(11),
         };
         attempt.session.send(job_manager_message::Body::TriggerCheckpoint(trigger)).await;
         checkpoint_id

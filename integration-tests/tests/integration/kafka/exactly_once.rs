@@ -1,6 +1,8 @@
 //! The sink that writes exactly once, driven as a task and a JobManager do, on real brokers: whatever dies or stands still, every
 //! record of a completed checkpoint is in the topic once, and no other.
 
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
+
 mod brokers;
 mod commits;
 mod conformance;

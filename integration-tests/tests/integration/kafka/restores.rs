@@ -1,5 +1,7 @@
 //! A source that goes on where a checkpoint says, and tells its consumer group; or says what is gone.
 
+#![expect(clippy::disallowed_methods, reason = "a test's deadlines")]
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
