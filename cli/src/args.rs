@@ -268,7 +268,7 @@ pub struct JobFileArgs {
     pub parallelism: Option<u32>,
 
     /// The job's name.
-    #[arg(short, long)]
+    #[arg(long)]
     pub name: Option<String>,
 
     /// A configuration key for this job. See docs/configuration.md.

@@ -43,7 +43,9 @@ struct Fixture {
 
 impl Fixture {
     fn new(format: &'static str) -> Self {
-        let (configuration, _) = Configuration::from_pairs([("s3.upload.min.part.size", "5mb")]).unwrap();
+        // One part at a time: the store in memory panics where a part comes two ahead of its turn (object_store 0.13.2).
+        let options = [("s3.upload.min.part.size", "5mb"), ("s3.upload.max.concurrent.uploads", "1")];
+        let (configuration, _) = Configuration::from_pairs(options).unwrap();
         Self { io: runtime(), file_systems: FileSystems::new(&configuration).with_memory(), format }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/weir");
+const CHART: &str = "../helm/weir";
 
 fn cache() -> PathBuf {
     std::env::var_os("WEIR_CACHE").map_or_else(

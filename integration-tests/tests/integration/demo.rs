@@ -10,7 +10,7 @@ const SECONDS: &str = "120";
 
 #[test]
 fn the_demo_on_kafka_prints_alerts_and_ends() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/demo-kafka/demo.sh");
+    let script = "../examples/demo-kafka/demo.sh";
     let port = free_port();
     let output = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "--", script])

@@ -16,7 +16,7 @@ use crate::process;
 use crate::servers::{Kafka, Record, Topic};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = "..";
 const INSTALLING: &[&str] =
     &["make", "helm", "docker", "kubectl", "systemctl", "git", "weir local", "weir jobmanager"];
 

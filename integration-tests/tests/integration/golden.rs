@@ -19,7 +19,7 @@ use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 
 use crate::process::Process;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slt");
+const FOLDER: &str = "slt";
 /// The longest that a query, or the start of a cluster, may take.
 const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(3);
@@ -212,7 +212,8 @@ impl DB for Session<'_> {
 }
 
 fn data() -> String {
-    crate::cluster::sql_path(&Path::new(FOLDER).join("data"))
+    let data = std::path::absolute(Path::new(FOLDER).join("data")).expect("there is a working folder");
+    crate::cluster::sql_path(&data)
 }
 
 /// `data/late/1.json`, empty records until a source's first batch is full, then `data/late/2.json`: as one file, which is one

@@ -22,7 +22,7 @@ fn judge() -> MutexGuard<'static, Judge> {
         });
         // Ends when its input is closed with this process.
         let mut child = Command::new(&python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/judge/compare.py"))
+            .arg("judge/compare.py")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -50,7 +50,7 @@ const SINGLE: &[&str] = &["arrow", "arrow-array", "object_store", "tonic", "pros
 
 #[test]
 fn dependencies_lead_one_way() {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let manifest = "../Cargo.toml";
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().expect("cargo metadata");
     let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     let members: BTreeSet<_> =
@@ -79,7 +79,7 @@ fn dependencies_lead_one_way() {
 
 #[test]
 fn one_version_of_what_crosses_crates() {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let manifest = "../Cargo.toml";
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().expect("cargo metadata");
     for library in SINGLE {
         let versions: BTreeSet<_> = metadata
@@ -95,7 +95,7 @@ fn one_version_of_what_crosses_crates() {
 /// The bugs that the simulation plants are in no build but that of tests.
 #[test]
 fn nothing_but_tests_turns_planted_bugs_on() {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let manifest = "../Cargo.toml";
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().expect("cargo metadata");
     let mut planters = 0;
     for package in metadata.workspace_packages() {

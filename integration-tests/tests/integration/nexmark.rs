@@ -32,7 +32,7 @@ const QUERIES: &[&str] = &[
 
 /// A file of the folder `nexmark`.
 pub fn text(name: &str) -> String {
-    let path = format!("{}/nexmark/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("nexmark/{name}");
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -403,7 +403,7 @@ async fn run(seed: u64) -> Seen {
         let mut attempt = world.attempt(parallelism).await;
         let mut patience = if last { usize::MAX } else { random.random_range(5..40) };
         // A process that dies between the pointer and the commit leaves that to the next one.
-        let commits = last || random.random_bool(0.7);
+        let commits = last || life % 2 == 0;
         let finished = loop {
             if patience == 0 {
                 break false;
