@@ -251,9 +251,17 @@ impl Deployment {
     /// Stops a job with a savepoint below this URL; answers the savepoint's.
     pub fn stop_with_savepoint(&self, job: &str, target: &str, limit: Duration) -> Result<String, String> {
         let body = serde_json::json!({ "targetDirectory": target, "drain": false });
-        let answer = self.post(&format!("/jobs/{job}/stop"), &body)?;
-        let trigger = answer["request-id"].as_str().ok_or("no request-id")?.to_owned();
         let deadline = Instant::now() + limit;
+        let answer = loop {
+            match self.post(&format!("/jobs/{job}/stop"), &body) {
+                // It is being restarted.
+                Err(reason) if Instant::now() < deadline && reason.contains("409") => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                answer => break answer?,
+            }
+        };
+        let trigger = answer["request-id"].as_str().ok_or("no request-id")?.to_owned();
         while Instant::now() < deadline {
             let status = self.get(&format!("/jobs/{job}/savepoints/{trigger}")).unwrap_or_default();
             if status["status"]["id"] == "COMPLETED" {

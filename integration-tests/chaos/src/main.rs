@@ -265,7 +265,7 @@ fn series(arguments: &Series, rounds: Vec<Vec<Step>>) -> bool {
     for (number, steps) in rounds.into_iter().enumerate().skip(arguments.skip) {
         let seed = 500_000 + number as u64;
         let settings = Settings {
-            feeding: Duration::from_secs(3 + 2 * steps.len() as u64),
+            feeding: Duration::from_secs(10 + 10 * steps.len() as u64),
             liveness: Duration::from_secs(60),
             steps: Some(steps),
             shape: Some(Shape { managers: 2, slots: 2, parallelism: 4 }),

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::check::{self, Finding, Kind, Outputs, View};
@@ -17,7 +16,7 @@ use crate::quota::Quota;
 use crate::random::Random;
 use crate::stage::Stage;
 use crate::strike::Target;
-use crate::topics::{Feeder, Isolation, Watcher, has_open_transaction, read};
+use crate::topics::{Feeder, Feeding, Isolation, Watcher, has_open_transaction, read};
 use crate::watch::Watch;
 use crate::workload::Workload;
 
@@ -33,7 +32,7 @@ const SEEN_LIMIT: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Records of each partition.
     pub records: u64,
-    /// How long the second half of the input takes.
+    /// How long the second half of the input takes, unless the faults are over before: then what is left comes at once.
     pub feeding: Duration,
     /// All input must be committed so long after the last fault is healed.
     pub liveness: Duration,
@@ -81,7 +80,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             records: 3_000,
-            feeding: Duration::from_secs(5),
+            feeding: Duration::from_secs(15),
             liveness: Duration::from_secs(30),
             manner: Manner::default(),
             faults: 3,
@@ -152,7 +151,7 @@ struct Scene<'a> {
     workload: Workload,
     topics: Topics,
     watchers: [Watcher; 4],
-    feeding: Option<JoinHandle<()>>,
+    feeding: Option<Feeding>,
     watch: Watch,
     scope: Scope,
     settle: Duration,
@@ -232,7 +231,7 @@ impl<'a> Scene<'a> {
         self.target.deployment.wait_for_rest();
         self.target.revive();
         if let Some(feeding) = self.feeding.take() {
-            let _ = feeding.join();
+            feeding.finish();
         }
     }
 

@@ -13,7 +13,7 @@ use crate::proxy::{Proxy, Rules};
 use crate::stage::Stage;
 
 /// The longest that an armed process may take to come to its point.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest that a stop may take.
 const STOP: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);

@@ -173,6 +173,20 @@ pub struct Feeder {
     partitions: Vec<Vec<Record>>,
 }
 
+/// A feeder at work.
+pub struct Feeding {
+    thread: JoinHandle<()>,
+    hurry: Arc<AtomicBool>,
+}
+
+impl Feeding {
+    /// Writes what is left at once, and waits until the broker has it.
+    pub fn finish(self) {
+        self.hurry.store(true, Ordering::Relaxed);
+        let _ = self.thread.join();
+    }
+}
+
 impl Feeder {
     /// A producer that writes each record once, in order, however long its broker is away.
     pub fn new(brokers: &str, topic: &str, workload: &Workload) -> Self {
@@ -199,8 +213,10 @@ impl Feeder {
     }
 
     /// Writes the others from this number on over so long a time, in a thread of its own, which ends with the last of them.
-    pub fn feed(self, from: u64, time: Duration) -> JoinHandle<()> {
-        std::thread::spawn(move || {
+    pub fn feed(self, from: u64, time: Duration) -> Feeding {
+        let hurry = Arc::new(AtomicBool::new(false));
+        let hurries = Arc::clone(&hurry);
+        let thread = std::thread::spawn(move || {
             let start = Instant::now();
             let from = usize::try_from(from).unwrap_or(usize::MAX);
             let longest = self.partitions.iter().map(Vec::len).max().unwrap_or(0);
@@ -211,10 +227,13 @@ impl Feeder {
                     .filter_map(|records| records.get(seq))
                     .for_each(|record| self.send(record));
                 self.producer.poll(Duration::ZERO);
-                std::thread::sleep((time * step / steps).saturating_sub(start.elapsed()));
+                if !hurries.load(Ordering::Relaxed) {
+                    std::thread::sleep((time * step / steps).saturating_sub(start.elapsed()));
+                }
             }
             self.flush();
-        })
+        });
+        Feeding { thread, hurry }
     }
 
     fn send(&self, record: &Record) {

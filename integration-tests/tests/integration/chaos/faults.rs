@@ -21,7 +21,7 @@ fn strike_on(seed: u64, shape: Shape, faults: impl IntoIterator<Item = Fault>) -
     let settings = Settings {
         steps: Some(steps),
         shape: Some(shape),
-        feeding: Duration::from_secs(8),
+        feeding: Duration::from_secs(60),
         liveness: Duration::from_secs(60),
         ..Settings::default()
     };
