@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::check::Outputs;
-use crate::nemesis::GAP_POINTS;
+use crate::nemesis::{GAP_POINTS, JOBMANAGER_GAP_POINTS};
 use crate::watch::Seen;
 use crate::workload::Workload;
 
@@ -34,10 +34,7 @@ impl Evidence {
         let in_gap = |strike: &&String| {
             strike.ends_with("reached")
                 && !strike.ends_with("not reached")
-                && GAP_POINTS
-                    .iter()
-                    .chain(&["pointer.after", "notify.before"])
-                    .any(|point| strike.contains(point))
+                && GAP_POINTS.iter().chain(&JOBMANAGER_GAP_POINTS).any(|point| strike.contains(point))
         };
         Self {
             checkpoints_before: before,

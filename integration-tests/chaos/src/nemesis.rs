@@ -125,6 +125,9 @@ pub struct Step {
     pub fault: Fault,
 }
 
+/// Where a JobManager is between a checkpoint's completion and the word of it.
+pub const JOBMANAGER_GAP_POINTS: [&str; 2] = ["pointer.after", "notify.before"];
+
 /// What there is to strike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scope {
@@ -150,6 +153,7 @@ enum Kind {
     Pause,
     TaskManagerPoint,
     Gap,
+    JobManagerGap,
     JobManagerPoint,
     Broker,
     Storage,
@@ -158,13 +162,14 @@ enum Kind {
     Rescale,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::KillTaskManager,
     Kind::KillJobManager,
     Kind::PowerCut,
     Kind::Pause,
     Kind::TaskManagerPoint,
     Kind::Gap,
+    Kind::JobManagerGap,
     Kind::JobManagerPoint,
     Kind::Broker,
     Kind::Storage,
@@ -183,20 +188,16 @@ pub fn plan(seed: u64, scope: &Scope) -> Vec<Step> {
         swarm.push(Kind::KillTaskManager);
     }
     let count = random.within(1..scope.faults.max(1) + 1);
-    // Half of all rounds begin in the gap between a checkpoint's completion and its commit: hardly any other moment gets there.
+    // In each round something dies in the gap between a checkpoint's completion and its commit: hardly any other moment gets there.
+    let gap = if scope.has_spare { Kind::JobManagerGap } else { Kind::Gap };
     let opening = match random.below(8) {
-        0 => Kind::PowerCut,
-        1 => Kind::KillTaskManager,
-        _ if scope.has_spare => Kind::KillTaskManager,
-        2 | 3 => Kind::TaskManagerPoint,
-        _ => Kind::Gap,
+        0 => vec![Kind::PowerCut, gap],
+        1 => vec![Kind::KillTaskManager, gap],
+        2 | 3 if !scope.has_spare => vec![Kind::TaskManagerPoint, gap],
+        _ => vec![gap],
     };
-    let kinds = (0..count).map(|n| {
-        let drawn = random.pick(&swarm).copied().unwrap_or(opening);
-        if n == 0 { opening } else { drawn }
-    });
-    let kinds: Vec<Kind> = kinds.collect();
-    let steps = kinds.into_iter().enumerate().map(|(n, kind)| {
+    let more: Vec<Kind> = (1..count).filter_map(|_| random.pick(&swarm).copied()).collect();
+    let steps = opening.into_iter().chain(more).enumerate().map(|(n, kind)| {
         let after = random.within(100..2_000);
         Step { after, fault: draw(kind, n == 0, scope, &mut random) }
     });
@@ -219,6 +220,9 @@ fn draw(kind: Kind, must_kill: bool, scope: &Scope, random: &mut Random) -> Faul
             point(Who::TaskManager(manager), &points, must_kill, (down, pause), random)
         }
         Kind::Gap => point(Who::TaskManager(manager), &GAP_POINTS, must_kill, (down, pause), random),
+        Kind::JobManagerGap => {
+            point(Who::JobManager, &JOBMANAGER_GAP_POINTS, must_kill, (down, pause), random)
+        }
         Kind::JobManagerPoint => point(Who::JobManager, &JOBMANAGER_POINTS, false, (down, pause), random),
         Kind::Broker => Fault::KillBroker(random.within(100..5_000)),
         Kind::Storage => {

@@ -79,7 +79,7 @@ impl Shape {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            records: 3_000,
+            records: 12_000,
             feeding: Duration::from_secs(15),
             liveness: Duration::from_secs(30),
             manner: Manner::default(),
