@@ -41,6 +41,8 @@ CREATE TABLE alerts (
     'connector' = 'kafka',
     'topic' = 'alerts',
     'properties.bootstrap.servers' = 'localhost:9092',
+    -- Whatever dies, each alert comes once: with the checkpoint that holds it, for readers of committed records.
+    'sink.delivery-guarantee' = 'exactly-once',
     'format' = 'json'
 );
 
