@@ -4,6 +4,7 @@
 //! ([`upload`], [`tables`]), their merging in the background ([`compact`]), output that waits for its commit ([`blobs`]), what a new
 //! attempt reads back ([`restore`], [`migrate`], [`redistribute`]). Does not own: when a snapshot is taken and what becomes of it (`task::checkpoint`), file formats (`weir-snapshots`).
 
+mod adopt;
 mod blobs;
 mod compact;
 mod migrate;
@@ -15,6 +16,6 @@ mod upload;
 
 pub(crate) use blobs::TaskBlobs;
 pub(crate) use redistribute::redistribute;
-pub(crate) use restore::{Opened, Restoration};
+pub(crate) use restore::{Home, Opened, Restoration};
 pub(crate) use stores::Stores;
-pub(crate) use upload::{Job, Owner, Uploaded, Uploader, final_part};
+pub(crate) use upload::{Chain as LayerChain, Chains, Job, Owner, Uploaded, Uploader, final_part};

@@ -20,7 +20,7 @@ use super::running::Running;
 use crate::metrics::Labels;
 use crate::network::Network;
 use crate::slot::{Ended, Launch, Slot, payload_text};
-use crate::snapshot::Restoration;
+use crate::snapshot::{Home, Restoration};
 use crate::task::checkpoint::Notice;
 use crate::task::{Blueprint, Environment, Mailbox, TaskMetrics};
 
@@ -114,7 +114,8 @@ impl Executor {
         tracing::info!(%job, %attempt, name = plan.graph.name(), subtasks = plan.subtasks.len(), "deploying");
         let restoration = plan.restore.clone().map(|restore| {
             let stores = Arc::clone(&self.environment.stores);
-            Arc::new(Restoration::new(stores, restore, plan.graph.max_parallelism()))
+            let home = Home { job, location: plan.checkpoint_location.clone() };
+            Arc::new(Restoration::new(stores, restore, plan.graph.max_parallelism(), home))
         });
         let mut launches = Vec::with_capacity(plan.subtasks.len());
         for subtask in &plan.subtasks {

@@ -9,6 +9,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use weir_api::error::Code;
 use weir_api::graph::KeyGroupRange;
+use weir_api::id::JobId;
 use weir_api::state::StateTable;
 use weir_api::{Error, Result};
 use weir_proto::v1::Restore;
@@ -17,13 +18,23 @@ use weir_snapshots::manifest::{Manifest, Operator, StateSchema, Table};
 use weir_snapshots::restore::Source;
 use weir_snapshots::table::Contents;
 
+use super::adopt::{chains, is_own};
 use super::migrate::Migration;
 use super::stores::Stores;
+use super::upload::Chain;
 
 /// How many rows an operator takes at once: the slot's thread has others to serve.
 const ROWS_AT_ONCE: usize = 16 * 1024;
 /// How many pieces may wait for an operator.
 const AHEAD: usize = 4;
+
+/// Whose checkpoints go where: what a snapshot must be of to be built upon.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) job: JobId,
+    /// Where the job's checkpoints go; empty: nowhere.
+    pub(crate) location: String,
+}
 
 /// What one deployment goes on from. Clones of the reference share what was read.
 #[derive(Debug)]
@@ -32,6 +43,7 @@ pub(crate) struct Restoration {
     restore: Restore,
     /// How many key groups the job has.
     max_parallelism: u32,
+    home: Home,
     opened: OnceCell<Arc<Opened>>,
 }
 
@@ -40,11 +52,13 @@ pub(crate) struct Restoration {
 pub(crate) struct Opened {
     source: Source,
     manifest: Manifest,
+    /// Checkpoints of the job may build on it.
+    is_own: bool,
 }
 
 impl Restoration {
-    pub(crate) fn new(stores: Arc<Stores>, restore: Restore, max_parallelism: u32) -> Self {
-        Self { stores, restore, max_parallelism, opened: OnceCell::new() }
+    pub(crate) fn new(stores: Arc<Stores>, restore: Restore, max_parallelism: u32, home: Home) -> Self {
+        Self { stores, restore, max_parallelism, home, opened: OnceCell::new() }
     }
 
     /// Which checkpoint it is.
@@ -86,7 +100,11 @@ impl Restoration {
             Some(problem) => {
                 Err(Error::new(Code::InvalidArgument, format!("the snapshot doesn't fit: {problem}")))
             }
-            None => Ok(Arc::new(Opened { source, manifest })),
+            None => {
+                let Home { job, location } = &self.home;
+                let is_own = self.restore.owned && is_own(&manifest, &self.restore.path, *job, location);
+                Ok(Arc::new(Opened { source, manifest, is_own }))
+            }
         }
     }
 }
@@ -95,6 +113,21 @@ impl Opened {
     /// What the snapshot knows of an operator.
     pub(crate) fn operator(&self, uid: &str) -> Option<&Operator> {
         self.manifest.operators.iter().find(|operator| operator.uid.as_str() == uid)
+    }
+
+    /// Whether checkpoints of the job may build on its layers.
+    pub(crate) const fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// The layers that an operator's next changes may follow; `None`: they have to be written anew.
+    pub(crate) fn chains(
+        &self,
+        operator: &Operator,
+        kept: &[StateSchema],
+        range: KeyGroupRange,
+    ) -> Option<Vec<(String, Chain)>> {
+        self.is_own.then(|| chains(operator, kept, range)).flatten()
     }
 
     /// The rows of an operator's states in these key groups, as the operator keeps them (`expected`), piece by piece.

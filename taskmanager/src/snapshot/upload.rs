@@ -75,11 +75,12 @@ impl Uploader {
     pub(crate) fn start(
         owner: Owner,
         stores: Arc<Stores>,
+        chains: Chains,
         mailbox: Mailbox,
         io: &tokio::runtime::Handle,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { owner, stores, chains: BTreeMap::new(), compactor: Compactor::default() };
+        let writer = Writer { owner, stores, chains: chains.0, compactor: Compactor::default() };
         let task = io.spawn(writer.run(queue, mailbox.clone()));
         let _task = AbortOnDropHandle::new(task);
         Self { jobs, under_way: BTreeMap::new(), mailbox, _task }
@@ -112,9 +113,20 @@ impl Uploader {
 /// A state of an operator: its position in the chain, and its name.
 pub(super) type StateKey = (usize, String);
 
+/// The chains that a task's state was restored from, as far as its checkpoints may build on them.
+#[derive(Debug, Default)]
+pub(crate) struct Chains(pub(super) BTreeMap<StateKey, Chain>);
+
+impl Chains {
+    /// Those of the operator at this position.
+    pub(crate) fn add(&mut self, position: usize, chains: Vec<(String, Chain)>) {
+        self.0.extend(chains.into_iter().map(|(state, chain)| ((position, state), chain)));
+    }
+}
+
 /// What a state is made of in storage.
 #[derive(Clone, Debug)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     pub(super) schema: StateSchema,
     /// A full layer, then deltas.
     pub(super) layers: Vec<Layer>,

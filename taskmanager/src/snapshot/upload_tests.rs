@@ -72,7 +72,13 @@ fn uploader(stores: &Arc<Stores>, mailbox: &Mailbox) -> Uploader {
         ExecutionId { job: JOB, attempt: Attempt(3), vertex: VertexIndex(1), subtask: SubtaskIndex(0) };
     let key_groups = KeyGroupRange { start: 0, end: GROUPS };
     let owner = Owner { task, operators: 2, key_groups, location: LOCATION.to_owned(), sink: Some(1) };
-    Uploader::start(owner, Arc::clone(stores), mailbox.clone(), &tokio::runtime::Handle::current())
+    Uploader::start(
+        owner,
+        Arc::clone(stores),
+        Chains::default(),
+        mailbox.clone(),
+        &tokio::runtime::Handle::current(),
+    )
 }
 
 fn job(

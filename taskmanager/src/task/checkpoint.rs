@@ -70,6 +70,9 @@ impl<C, A> From<Notice> for Event<C, A> {
 /// What the task is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event<C, A> {
+    /// The state is being restored from layers that are this task's own: changes may follow them. Comes before
+    /// [`Event::Restored`].
+    Adopted,
     /// The state is restored.
     Restored,
     /// By the JobManager.
@@ -243,6 +246,8 @@ impl<C: Clone, A> Machine<C, A> {
     pub fn handle(&mut self, event: Event<C, A>) -> Vec<Action<C, A>> {
         let mut actions = Vec::new();
         match event {
+            Event::Adopted if self.phase == Phase::Restoring => self.layers.adopt(),
+            Event::Adopted => {}
             Event::Restored => self.restored(&mut actions),
             Event::Triggered(trigger) => self.trigger(trigger, &mut actions),
             Event::Ready => self.emit(&mut actions),

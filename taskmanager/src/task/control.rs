@@ -27,7 +27,7 @@ use super::mailbox::{Letter, Mailbox};
 use super::metrics::TaskMetrics;
 use super::tail::Tail;
 use crate::deploy::{Report, subtask_id};
-use crate::snapshot::{Job, Owner, Stores, Uploaded, Uploader};
+use crate::snapshot::{Chains, Job, Owner, Stores, Uploaded, Uploader};
 
 type Actions = Vec<Action<Vec<Committable>, TaskSnapshot>>;
 
@@ -37,6 +37,8 @@ pub(crate) struct Control {
     machine: Machine<Vec<Committable>, TaskSnapshot>,
     mailbox: Mailbox,
     uploader: Option<Uploader>,
+    /// What the uploader begins with.
+    chains: Option<Chains>,
     stores: Arc<Stores>,
     io: tokio::runtime::Handle,
     clock: Arc<dyn Clock>,
@@ -82,6 +84,7 @@ impl Control {
             machine,
             mailbox,
             uploader: None,
+            chains: None,
             stores,
             io,
             clock,
@@ -91,6 +94,12 @@ impl Control {
             times: BTreeMap::new(),
             finished: None,
         }
+    }
+
+    /// The state is made of these layers: checkpoints may build on them.
+    pub(crate) fn adopt(&mut self, chains: Chains) {
+        self.chains = Some(chains);
+        self.machine.handle(Event::Adopted);
     }
 
     /// The state is there: the task may begin.
@@ -268,7 +277,8 @@ impl Control {
         }
         let start = || {
             let (stores, mailbox) = (Arc::clone(&self.stores), self.mailbox.clone());
-            Uploader::start(self.owner.clone(), stores, mailbox, &self.io)
+            let chains = self.chains.take().unwrap_or_default();
+            Uploader::start(self.owner.clone(), stores, chains, mailbox, &self.io)
         };
         self.uploader.get_or_insert_with(start).begin(Job { snapshot, savepoint, prepared });
         Ok(())

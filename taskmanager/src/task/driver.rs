@@ -88,10 +88,12 @@ impl Driver {
 
     /// Gives the operators their state back. Comes first.
     pub(crate) async fn restore(&mut self) -> Result<()> {
-        match self.restorer.take() {
-            Some(restorer) => restorer.run(&mut self.chain, &mut self.seat.turn).await,
-            None => Ok(()),
+        if let Some(restorer) = self.restorer.take()
+            && let Some(chains) = restorer.run(&mut self.chain, &mut self.seat.turn).await?
+        {
+            self.control.adopt(chains);
         }
+        Ok(())
     }
 
     /// Runs the task to the end of its input; answers what it leaves. Its state is there.

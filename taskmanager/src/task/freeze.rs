@@ -3,7 +3,7 @@
 //! Invariant: a snapshot holds what each stage was behind the last element before the barrier, as each freezes when it has flushed
 //! and before it lets the barrier go on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,19 +36,28 @@ pub(crate) struct FrozenOperator {
 
 /// The snapshots whose barriers are in a chain, the oldest first.
 #[derive(Default)]
-pub(crate) struct Snapshots(VecDeque<Snapshot>);
+pub(crate) struct Snapshots {
+    on_their_way: VecDeque<Snapshot>,
+    /// Positions of operators that tell everything next, as there is nothing in storage that their changes could follow.
+    whole: BTreeSet<usize>,
+}
 
 impl Snapshots {
+    /// The operator at this position tells everything at the next barrier, whatever is asked for.
+    pub(crate) fn tell_everything(&mut self, position: usize) {
+        self.whole.insert(position);
+    }
+
     /// A barrier is about to go in, at which the stages freeze.
     pub(crate) fn begin(&mut self, checkpoint: CheckpointId, scope: Scope, splits: Option<Vec<Split>>) {
         let (operators, freeze) = (Vec::new(), Duration::ZERO);
-        self.0.push_back(Snapshot { checkpoint, scope, operators, splits, freeze });
+        self.on_their_way.push_back(Snapshot { checkpoint, scope, operators, splits, freeze });
     }
 
     /// What the stages kept; `None` if it was given up.
     pub(crate) fn take(&mut self, checkpoint: CheckpointId) -> Option<Snapshot> {
-        let at = self.0.iter().position(|snapshot| snapshot.checkpoint == checkpoint)?;
-        self.0.remove(at)
+        let at = self.on_their_way.iter().position(|snapshot| snapshot.checkpoint == checkpoint)?;
+        self.on_their_way.remove(at)
     }
 
     /// The barrier of this checkpoint has come to an operator that has flushed.
@@ -58,12 +67,16 @@ impl Snapshots {
         position: usize,
         operator: &mut dyn Operator,
     ) -> Result<()> {
-        let Some(snapshot) = self.0.iter_mut().find(|snapshot| snapshot.checkpoint.0 == checkpoint) else {
+        let Some(snapshot) =
+            self.on_their_way.iter_mut().find(|snapshot| snapshot.checkpoint.0 == checkpoint)
+        else {
             return Ok(());
         };
         FailPoint::BeforeFreeze.pass()?;
         let start = Instant::now();
-        let keyed = operator.keyed_state().map(|state| state.freeze(snapshot.scope)).transpose()?;
+        let whole = self.whole.remove(&position);
+        let scope = if whole { Scope::Full } else { snapshot.scope };
+        let keyed = operator.keyed_state().map(|state| state.freeze(scope)).transpose()?;
         let states = operator.operator_state()?;
         snapshot.freeze += start.elapsed();
         if keyed.is_some() || !states.is_empty() {

@@ -14,7 +14,7 @@ use weir_snapshots::manifest::StateSchema;
 
 use super::chain::Chain;
 use crate::slot::Turn;
-use crate::snapshot::{Opened, Restoration, Stores, redistribute};
+use crate::snapshot::{Chains, LayerChain, Opened, Restoration, Stores, redistribute};
 
 /// What a task restores from, and as whom.
 pub(crate) struct Restorer {
@@ -29,32 +29,42 @@ pub(crate) struct Restorer {
 }
 
 impl Restorer {
-    /// Restores all operators of the chain.
-    pub(crate) async fn run(&self, chain: &mut Chain, turn: &mut Turn) -> Result<()> {
+    /// Restores all operators of the chain. Answers which layers their next changes may follow, if any.
+    pub(crate) async fn run(&self, chain: &mut Chain, turn: &mut Turn) -> Result<Option<Chains>> {
         FailPoint::RestoreBegun.passed().await?;
         let (restoration, io) = (Arc::clone(&self.restoration), self.io.clone());
         let opened = io.spawn(async move { restoration.open().await }).await;
         let opened = opened
             .map_err(|error| Error::internal("reading a manifest was cut short").with_source(error))??;
+        let (mut chains, mut whole) = (Chains::default(), Vec::new());
         for (position, name, operator) in chain.operators() {
             let Some(uid) = self.uids.get(position) else { continue };
             let restored = self.operator(&opened, uid, operator, turn).await;
-            restored.map_err(|error| error.context(format_args!("restore operator '{name}' ({uid})")))?;
+            let adopted =
+                restored.map_err(|error| error.context(format_args!("restore operator '{name}' ({uid})")))?;
+            match adopted {
+                Some(adopted) => chains.add(position, adopted),
+                None => whole.push(position),
+            }
         }
-        Ok(())
+        if !opened.is_own() {
+            return Ok(None);
+        }
+        whole.into_iter().for_each(|position| chain.snapshots().tell_everything(position));
+        Ok(Some(chains))
     }
 
+    /// Restores one operator. Answers the layers of its states that may be built upon; `None`: they have to be written anew.
     async fn operator(
         &self,
         opened: &Arc<Opened>,
         uid: &str,
         operator: &mut dyn Operator,
         turn: &mut Turn,
-    ) -> Result<()> {
-        let Some(before) = opened.operator(uid) else { return Ok(()) };
+    ) -> Result<Option<Vec<(String, LayerChain)>>> {
+        let Some(before) = opened.operator(uid) else { return Ok(None) };
         let expected = operator.keyed_state().map(schemas).transpose()?.unwrap_or_default();
-        let opened = Arc::clone(opened);
-        let snapshot = Arc::clone(&opened);
+        let snapshot = Arc::clone(opened);
         let mut rows = snapshot.read(before, &expected, self.key_groups, &self.stores, &self.io)?;
         while let Some(table) = rows.next().await? {
             turn.wake();
@@ -67,7 +77,7 @@ impl Restorer {
         for state in redistribute(before, self.subtask, self.parallelism) {
             operator.restore_operator_state(state)?;
         }
-        Ok(())
+        Ok(opened.chains(before, &expected, self.key_groups))
     }
 }
 

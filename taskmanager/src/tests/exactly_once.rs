@@ -1,7 +1,7 @@
 //! Checkpoints of a whole job (sources, a shuffle, keyed windows, a two-phase sink) under kills, aborts and other parallelisms: what is
 //! committed in the end is what would have been without any of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -118,6 +118,8 @@ struct World {
     latest: Option<(u64, Manifest)>,
     /// Where it leads, if to a savepoint.
     savepoint: Option<String>,
+    /// What the job goes on from is its own.
+    owned: bool,
     seen: Seen,
 }
 
@@ -135,6 +137,8 @@ struct Seen {
     layered: usize,
     /// Layers of changes in completed checkpoints.
     changes: usize,
+    /// Files of earlier attempts in completed checkpoints.
+    adopted: usize,
 }
 
 /// One attempt.
@@ -162,6 +166,7 @@ impl World {
             next_checkpoint: 1,
             latest: None,
             savepoint: None,
+            owned: true,
             seen: Seen::default(),
         }
     }
@@ -197,7 +202,7 @@ impl World {
             assert_eq!(splits.len(), SPLITS as usize);
             let path = format!("{LOCATION}/{}/chk-{checkpoint}", JobId::from_bytes([1; 16]));
             let path = self.savepoint.clone().unwrap_or(path);
-            message.restore = Some(Restore { path, checkpoint_id: *checkpoint, owned: true });
+            message.restore = Some(Restore { path, checkpoint_id: *checkpoint, owned: self.owned });
         }
         message.splits = (0..parallelism.0)
             .map(|subtask| {
@@ -296,6 +301,8 @@ impl World {
         };
         assert!(complete(&storage, &folder, &manifest).await.unwrap().is_none());
         self.seen.completed += 1;
+        let earlier = manifest.files().filter(|file| file.name.attempt.0 < self.attempt);
+        self.seen.adopted += earlier.count();
         for (_, _, table) in manifest.tables() {
             self.seen.changes += table.layers.iter().filter(|layer| layer.delta).count();
         }
@@ -397,9 +404,12 @@ async fn run(seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut world = World::new(20_000).await;
     let aborts = [0.0, 0.02, 0.2][seed as usize % 3];
+    let mut parallelism = (1, 1);
     for life in 0.. {
         let last = life >= 5;
-        let parallelism = (random.random_range(1..=3), random.random_range(1..=4));
+        if life == 0 || random.random_bool(0.5) {
+            parallelism = (random.random_range(1..=3), random.random_range(1..=4));
+        }
         let mut attempt = world.attempt(parallelism).await;
         let mut patience = if last { usize::MAX } else { random.random_range(5..40) };
         // A process that dies between the pointer and the commit leaves that to the next one.
@@ -438,7 +448,7 @@ async fn run(seed: u64) -> Seen {
             }
             break;
         }
-        if random.random_bool(0.5) && attempt.finished.is_empty() {
+        if random.random_bool(0.3) && attempt.finished.is_empty() {
             world.stop(&mut attempt).await;
         } else {
             world.seen.kills += 1;
@@ -529,6 +539,40 @@ async fn a_job_that_is_killed_and_rescaled_writes_everything_once() {
     let sum = |of: fn(&Seen) -> usize| all.iter().map(of).sum::<usize>();
     assert!(sum(|seen| seen.kills) > 3 && sum(|seen| seen.restores) > 3, "{all:?}");
     assert!(sum(|seen| seen.aborted) > 3 && sum(|seen| seen.changes) > 3, "{all:?}");
-    assert!(sum(|seen| seen.uncommitted) > 0 && sum(|seen| seen.stops) > 1, "{all:?}");
-    assert!(sum(|seen| seen.layered) > 1, "{all:?}");
+    assert!(sum(|seen| seen.uncommitted) > 0 && sum(|seen| seen.stops) > 0, "{all:?}");
+    assert!(sum(|seen| seen.layered) > 0, "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_checkpoint_after_a_failure_writes_changes_only_where_the_layers_are_the_tasks_own() {
+    for (parallelism, owned, builds) in [((2, 2), true, true), ((2, 3), true, false), ((2, 2), false, false)]
+    {
+        let mut world = World::new(10_000).await;
+        world.ledger.allowed.store(3_250, Ordering::Relaxed);
+        for parallelism in [(2, 2), parallelism] {
+            let mut attempt = world.attempt(parallelism).await;
+            loop {
+                let checkpoint = world.trigger(&mut attempt, Purpose::Checkpoint).await;
+                while attempt.pending.contains_key(&checkpoint) {
+                    world.hear(&mut attempt, true).await;
+                }
+                // All that may be read is read: the second attempt's state doesn't change.
+                let splits = positions(&world.latest.as_ref().unwrap().1);
+                if splits.iter().all(|split| split.position.unwrap_or(0) >= 3_250) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            world.owned = owned;
+        }
+        let manifest = &world.latest.as_ref().unwrap().1;
+        let panes = manifest.tables().filter(|(_, _, table)| table.state == "panes");
+        let attempts: BTreeSet<u32> = panes
+            .flat_map(|(_, _, table)| table.layers.iter().flat_map(|layer| &layer.files))
+            .map(|file| file.name.attempt.0)
+            .collect();
+        // What the first attempt wrote is all, or nothing of it is used.
+        assert_eq!(attempts.contains(&1), builds, "{parallelism:?} {owned} {attempts:?}");
+        assert_eq!(attempts.contains(&2), !builds, "{parallelism:?} {owned} {attempts:?}");
+    }
 }

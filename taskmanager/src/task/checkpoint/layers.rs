@@ -23,6 +23,11 @@ impl Layers {
         Self { incremental, broken: true }
     }
 
+    /// There are layers from before this attempt, and what was restored is what they add up to.
+    pub(super) const fn adopt(&mut self) {
+        self.broken = false;
+    }
+
     /// What is to be frozen for a snapshot that begins now.
     pub(super) fn freeze(&mut self, purpose: Purpose) -> Scope {
         let is_savepoint = purpose.is_savepoint();
