@@ -404,12 +404,9 @@ async fn run(seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut world = World::new(20_000).await;
     let aborts = [0.0, 0.02, 0.2][seed as usize % 3];
-    let mut parallelism = (1, 1);
     for life in 0.. {
         let last = life >= 5;
-        if life == 0 || random.random_bool(0.5) {
-            parallelism = (random.random_range(1..=3), random.random_range(1..=4));
-        }
+        let parallelism = (random.random_range(1..=3), random.random_range(1..=4));
         let mut attempt = world.attempt(parallelism).await;
         let mut patience = if last { usize::MAX } else { random.random_range(5..40) };
         // A process that dies between the pointer and the commit leaves that to the next one.
@@ -448,7 +445,7 @@ async fn run(seed: u64) -> Seen {
             }
             break;
         }
-        if random.random_bool(0.3) && attempt.finished.is_empty() {
+        if random.random_bool(0.5) && attempt.finished.is_empty() {
             world.stop(&mut attempt).await;
         } else {
             world.seen.kills += 1;
@@ -539,8 +536,8 @@ async fn a_job_that_is_killed_and_rescaled_writes_everything_once() {
     let sum = |of: fn(&Seen) -> usize| all.iter().map(of).sum::<usize>();
     assert!(sum(|seen| seen.kills) > 3 && sum(|seen| seen.restores) > 3, "{all:?}");
     assert!(sum(|seen| seen.aborted) > 3 && sum(|seen| seen.changes) > 3, "{all:?}");
-    assert!(sum(|seen| seen.uncommitted) > 0 && sum(|seen| seen.stops) > 0, "{all:?}");
-    assert!(sum(|seen| seen.layered) > 0, "{all:?}");
+    assert!(sum(|seen| seen.uncommitted) > 0 && sum(|seen| seen.stops) > 1, "{all:?}");
+    assert!(sum(|seen| seen.layered) > 1, "{all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -574,5 +571,6 @@ async fn the_first_checkpoint_after_a_failure_writes_changes_only_where_the_laye
         // What the first attempt wrote is all, or nothing of it is used.
         assert_eq!(attempts.contains(&1), builds, "{parallelism:?} {owned} {attempts:?}");
         assert_eq!(attempts.contains(&2), !builds, "{parallelism:?} {owned} {attempts:?}");
+        assert_eq!(world.seen.adopted > 0, builds);
     }
 }
