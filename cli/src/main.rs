@@ -10,6 +10,7 @@ mod command;
 mod configuration;
 mod job_file;
 mod output;
+mod place;
 mod process;
 mod results;
 mod sequences;

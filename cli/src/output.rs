@@ -36,7 +36,9 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
     for row in rows {
         table.add_row(row);
     }
-    table.to_string()
+    // The last column is padded as well.
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// A JSON value as a cell: text without quotes, null as a dash.
@@ -45,6 +47,14 @@ pub fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// As much of a name as fits beside other columns; `-o json` has all of it.
+pub fn shortened(name: &str, longest: usize) -> String {
+    match name.char_indices().nth(longest) {
+        Some((cut, _)) => format!("{}…", name.get(..cut).unwrap_or_default()),
+        None => name.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ mod hostile;
 mod life;
 mod rest;
 mod restart;
+mod snapshots;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

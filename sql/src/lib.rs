@@ -21,7 +21,7 @@ pub mod statement;
 pub mod types;
 mod written;
 
-pub use planner::diff::{Change, Diff, Fate, diff};
+pub use planner::diff::{Change, Diff, Fate, Held, diff, diff_held};
 pub use request::{Explained, PlanRequest, Planned, explain, plan};
 pub use results::StatementResult;
 

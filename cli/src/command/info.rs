@@ -32,7 +32,7 @@ fn table(job: &Value, exceptions: &Value) -> String {
         &["VERTEX", "PARALLELISM", "STATUS", "RECORDS IN", "RECORDS OUT"],
         vertices.iter().map(|vertex| {
             vec![
-                shortened(&output::cell(&vertex["name"])),
+                output::shortened(&output::cell(&vertex["name"]), LONGEST_NAME),
                 output::cell(&vertex["parallelism"]),
                 output::cell(&vertex["status"]),
                 output::cell(&vertex["metrics"]["read-records"]),
@@ -44,12 +44,4 @@ fn table(job: &Value, exceptions: &Value) -> String {
         text.push_str(&format!("\nLast failure: {failure}"));
     }
     text
-}
-
-/// As much of a vertex's name as fits beside its numbers; `-o json` has all of it.
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(LONGEST_NAME) {
-        Some((cut, _)) => format!("{}…", &name[..cut]),
-        None => name.to_owned(),
-    }
 }

@@ -10,7 +10,7 @@ use weir_api::error::{Code, Error, Result};
 
 use crate::args::{Format, RunArgs};
 use crate::client::Client;
-use crate::{job_file, output, results};
+use crate::{job_file, output, place, results};
 
 /// The pause between two looks at the job: short at first, so that short jobs end promptly.
 const FIRST_POLL: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ pub fn execute(arguments: &RunArgs, format: Format) -> Result<ExitCode> {
 pub fn submit_and_follow(client: &Client, arguments: &RunArgs, format: Format) -> Result<ExitCode> {
     let mut body = job_file::request_body(&arguments.job)?;
     if let Some(path) = &arguments.from_savepoint {
-        body["savepointPath"] = json!(path);
+        body["savepointPath"] = json!(place::absolute(path));
         body["allowNonRestoredState"] = json!(arguments.allow_non_restored_state);
     }
     if let Some(mode) = &arguments.claim_mode {

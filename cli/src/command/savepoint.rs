@@ -7,7 +7,7 @@ use weir_api::error::{Code, Error, Result};
 
 use crate::args::{CheckpointArgs, ClientArgs, Format, JobArgs, SavepointArgs, StopArgs};
 use crate::client::Client;
-use crate::output;
+use crate::{output, place};
 
 /// The pause between two looks: short at first, so that small jobs are quick.
 const FIRST_POLL: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ pub fn savepoint(arguments: &SavepointArgs, format: Format) -> Result<()> {
         return dispose(&arguments.client, path, format);
     }
     let mut body = Map::new();
-    insert(&mut body, "target-directory", arguments.target.as_deref());
+    insert_place(&mut body, "target-directory", arguments.target.as_deref());
     let job = JobArgs { client: arguments.client.clone(), job: arguments.job.clone().unwrap_or_default() };
     let request = Request::post(&job, "savepoints", "savepoints", body)?;
     if arguments.detached {
@@ -36,7 +36,7 @@ pub fn savepoint(arguments: &SavepointArgs, format: Format) -> Result<()> {
 }
 
 fn dispose(client: &ClientArgs, path: &str, format: Format) -> Result<()> {
-    let client = Client::new(&client.jobmanager);
+    let (client, path) = (Client::new(&client.jobmanager), place::absolute(path));
     let answer = client.post("/savepoint-disposal", &json!({ "savepoint-path": path }))?;
     let id = id_of(&answer)?;
     follow(&client, &format!("/savepoint-disposal/{id}"))?.map_err(|reason| Error::new(Code::Io, reason))?;
@@ -57,7 +57,7 @@ pub fn checkpoint(arguments: &CheckpointArgs, format: Format) -> Result<()> {
 /// Stops a job behind a savepoint.
 pub fn stop(arguments: &StopArgs, format: Format) -> Result<()> {
     let mut body = Map::new();
-    insert(&mut body, "targetDirectory", arguments.target.as_deref());
+    insert_place(&mut body, "targetDirectory", arguments.target.as_deref());
     body.insert("drain".to_owned(), json!(arguments.drain));
     let request = Request::post(&arguments.job, "stop", "savepoints", body)?;
     if arguments.detached {
@@ -73,6 +73,10 @@ fn insert(body: &mut Map<String, Value>, key: &str, value: Option<&str>) {
     if let Some(value) = value {
         body.insert(key.to_owned(), json!(value));
     }
+}
+
+fn insert_place(body: &mut Map<String, Value>, key: &str, place: Option<&str>) {
+    insert(body, key, place.map(place::absolute).as_deref());
 }
 
 /// A request that was taken.

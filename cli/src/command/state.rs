@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use weir_api::error::{Error, Result};
-use weir_api::storage::FileSystems;
+use weir_api::config::Configuration;
+use weir_api::error::{Code, Error, Result};
+use weir_api::storage::{FileSystems, Location};
 use weir_snapshots::layout::SnapshotFolder;
 use weir_snapshots::manifest::{Kind, Manifest};
 use weir_snapshots::restore::Source;
@@ -17,9 +18,7 @@ use crate::{configuration, output};
 
 /// Lists, shows or verifies.
 pub fn execute(verb: &StateVerb, format: Format) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Error::internal("start the I/O runtime").with_source(error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match verb {
             StateVerb::Ls(arguments) => list(arguments, format).await,
             StateVerb::Show(arguments) => show(arguments, format).await,
@@ -28,16 +27,65 @@ pub fn execute(verb: &StateVerb, format: Format) -> Result<ExitCode> {
     })
 }
 
-/// The store that the path is in, and the path in it.
-fn open(arguments: &StateArgs) -> Result<(Storage, StorePath)> {
-    let systems = FileSystems::new(&configuration::load(&arguments.config)?);
-    let path = arguments.path.trim_end_matches('/').trim_end_matches("/_metadata");
-    Storage::at(&systems.resolve(path)?, "weir-state", Limits::default())
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Error::internal("start the I/O runtime").with_source(error))
 }
 
-fn folder(arguments: &StateArgs) -> Result<(Storage, SnapshotFolder)> {
-    let (storage, path) = open(arguments)?;
-    Ok((storage, SnapshotFolder::named(&path)))
+/// Where snapshots lie.
+struct Place {
+    storage: Storage,
+    path: StorePath,
+    /// What stands before a path of the store, as users name it.
+    root: String,
+}
+
+impl Place {
+    fn open(configuration: &Configuration, text: &str) -> Result<Self> {
+        let text = text.trim_end_matches('/').trim_end_matches("/_metadata");
+        let location = FileSystems::new(configuration).resolve(text)?;
+        let (storage, path) = Storage::at(&location, "weir-state", Limits::default())?;
+        let root = match &location {
+            Location::Local(_) if text.contains(':') => "file:///".to_owned(),
+            Location::Local(_) => "/".to_owned(),
+            Location::Object(object) => format!("{}/", object.bucket.url()),
+        };
+        Ok(Self { storage, path, root })
+    }
+
+    fn folder(&self) -> SnapshotFolder {
+        SnapshotFolder::named(&self.path)
+    }
+
+    fn named(&self, path: &StorePath) -> String {
+        format!("{}{path}", self.root)
+    }
+
+    /// The snapshot's manifest.
+    async fn manifest(&self) -> Result<Manifest> {
+        let source = Source { storage: self.storage.clone(), copies: None, folder: self.folder() };
+        source.manifest().await.map_err(|error| self.explained(error))
+    }
+
+    /// An error with the place's full name.
+    fn explained(&self, error: Error) -> Error {
+        let name = self.named(&self.path);
+        if error.code() == Code::NotFound {
+            let what = format!("there is no snapshot at {name}; `weir state ls` lists those below a folder");
+            return Error::new(Code::NotFound, what).with_source(error);
+        }
+        error.context(format_args!("read the snapshot {name}"))
+    }
+}
+
+fn place(arguments: &StateArgs) -> Result<Place> {
+    Place::open(&configuration::load(&arguments.config)?, &arguments.path)
+}
+
+/// The manifest of the snapshot at `path`.
+pub(super) fn manifest(configuration: &Configuration, path: &str) -> Result<Manifest> {
+    let place = Place::open(configuration, path)?;
+    runtime()?.block_on(place.manifest())
 }
 
 const fn kind(manifest: &Manifest) -> &'static str {
@@ -48,13 +96,13 @@ const fn kind(manifest: &Manifest) -> &'static str {
 }
 
 async fn list(arguments: &StateArgs, format: Format) -> Result<ExitCode> {
-    let (storage, path) = open(arguments)?;
-    let listings = show::list(&storage, &path).await?;
+    let place = place(arguments)?;
+    let listings = listings(&place).await?;
     let rows: Vec<Value> = listings
         .iter()
         .map(|listing| match &listing.manifest {
             Ok(manifest) => json!({
-                "path": listing.folder.path().as_ref(),
+                "path": place.named(listing.folder.path()),
                 "kind": kind(manifest),
                 "job": manifest.job.to_string(),
                 "id": manifest.checkpoint.0,
@@ -62,11 +110,14 @@ async fn list(arguments: &StateArgs, format: Format) -> Result<ExitCode> {
                 "bytes": manifest.totals.full_bytes,
                 "new-bytes": manifest.totals.new_bytes,
             }),
-            Err(error) => json!({ "path": listing.folder.path().as_ref(), "error": error.chain() }),
+            Err(error) => json!({ "path": place.named(listing.folder.path()), "error": error.chain() }),
         })
         .collect();
     let damaged = listings.iter().any(|listing| listing.manifest.is_err());
     output::print(format, &json!(rows), |_| {
+        if rows.is_empty() {
+            return format!("No snapshots below {}.", place.named(&place.path));
+        }
         let cells = rows.iter().map(|row| {
             let fields = ["path", "kind", "job", "id", "completed", "bytes", "new-bytes"];
             let mut cells: Vec<_> = fields.iter().map(|field| output::cell(&row[*field])).collect();
@@ -80,9 +131,23 @@ async fn list(arguments: &StateArgs, format: Format) -> Result<ExitCode> {
     Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// The snapshots right below a folder; below its folders where it has none: a folder of several jobs' checkpoints.
+async fn listings(place: &Place) -> Result<Vec<show::Listing>> {
+    let direct = show::list(&place.storage, &place.path).await?;
+    if !direct.is_empty() {
+        return Ok(direct);
+    }
+    let mut names = place.storage.list_names(&place.path).await?;
+    names.sort();
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(show::list(&place.storage, &name).await?);
+    }
+    Ok(all)
+}
+
 async fn show(arguments: &StateArgs, format: Format) -> Result<ExitCode> {
-    let (storage, folder) = folder(arguments)?;
-    let manifest = Source { storage, copies: None, folder }.manifest().await?;
+    let manifest = place(arguments)?.manifest().await?;
     let operators: Vec<Value> = show::show(&manifest).iter().map(operator).collect();
     let value = json!({
         "kind": kind(&manifest),
@@ -170,8 +235,8 @@ fn operator(operator: &show::OperatorSummary) -> Value {
 }
 
 async fn check(arguments: &StateArgs, format: Format) -> Result<ExitCode> {
-    let (storage, folder) = folder(arguments)?;
-    let report = verify(&storage, &folder).await?;
+    let place = place(arguments)?;
+    let report = verify(&place.storage, &place.folder()).await.map_err(|error| place.explained(error))?;
     let problems: Vec<String> = report.problems.iter().map(Error::chain).collect();
     let value = json!({
         "whole": report.is_whole(),

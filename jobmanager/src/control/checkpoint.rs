@@ -27,7 +27,7 @@ use weir_api::id::{Attempt, CheckpointId, SubtaskIndex, VertexIndex};
 
 pub use self::pending::{InProgress, Kind, Savepoint, Stop};
 pub use self::settings::{Retention, Settings};
-pub use self::statistics::{Counts, Finished, Outcome, Statistics};
+pub use self::statistics::{Counts, Finished, Outcome, Statistics, Summarized};
 
 use self::pending::{Pending, Phase};
 use super::now::Now;
@@ -185,7 +185,7 @@ pub enum Action<A> {
 
 /// See the module. `A` is one task's part of a checkpoint.
 #[derive(Clone, Debug)]
-pub struct Coordinator<A> {
+pub struct Coordinator<A: Summarized> {
     settings: Settings,
     next_id: CheckpointId,
     /// Ids above this one belong to nobody yet.
@@ -205,10 +205,10 @@ pub struct Coordinator<A> {
     next_periodic: Option<u64>,
     last_end: Option<u64>,
     failures_in_a_row: u32,
-    statistics: Statistics<A>,
+    statistics: Statistics<A::Summary>,
 }
 
-impl<A: Clone> Coordinator<A> {
+impl<A: Summarized> Coordinator<A> {
     /// A coordinator that goes on behind the checkpoints of earlier leaders and attempts: `completed` are the retained ones, oldest
     /// first; no id up to `last_id` is used again. It triggers nothing before it has been given ids by [`Self::reserve`].
     #[must_use]
@@ -359,12 +359,12 @@ impl<A: Clone> Coordinator<A> {
 
     /// Counts and the last checkpoints, for users.
     #[must_use]
-    pub const fn statistics(&self) -> &Statistics<A> {
+    pub const fn statistics(&self) -> &Statistics<A::Summary> {
         &self.statistics
     }
 
     /// Those that haven't ended, oldest first.
-    pub fn under_way(&self) -> impl DoubleEndedIterator<Item = InProgress<'_, A>> {
+    pub fn under_way(&self) -> impl DoubleEndedIterator<Item = InProgress<'_, A::Summary>> {
         self.pending.iter().map(|(checkpoint, pending)| pending.so_far(*checkpoint))
     }
 

@@ -76,11 +76,10 @@ fn overview(job: &Job, now: i64) -> Checkpoints {
     let coordinator = job.coordinator();
     let statistics = coordinator.statistics();
     let counts = statistics.counts();
-    let attempt = job.attempt();
-    let entry = |finished| Entry::new(&Shown::ended(finished), attempt, now);
+    let entry = |finished| Entry::new(&Shown::ended(finished), now);
     let ended = statistics.history().map(entry);
     let history =
-        coordinator.under_way().rev().map(|pending| Entry::new(&Shown::under_way(&pending), attempt, now));
+        coordinator.under_way().rev().map(|pending| Entry::new(&Shown::under_way(&pending), now));
     Checkpoints {
         counts: Counts {
             restored: job.restores(),
@@ -171,7 +170,7 @@ pub(super) async fn details(State(app): State<App>, Path(path): Path<OfCheckpoin
     let answer = app.client.ask(move |core, now| {
         let job = core.job(id)?;
         with_checkpoint(job, checkpoint, |shown| {
-            let entry = Entry::new(shown, job.attempt(), now.unix_millis);
+            let entry = Entry::new(shown, now.unix_millis);
             Details { entry, tasks: subtasks::by_vertex(job, shown) }
         })
     });

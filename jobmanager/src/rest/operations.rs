@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use weir_api::error::{Code, Error, Result};
 use weir_api::id::JobId;
+use weir_snapshots::layout::SnapshotFolder;
+use weir_snapshots::storage::StorePath;
 
 use super::App;
 use super::error::{Answer, Refusal};
@@ -93,7 +95,11 @@ fn body<T: Default>(body: Result<Option<Json<T>>, JsonRejection>) -> Result<T, R
 /// The folder of a savepoint: the one that was named, or the job's.
 async fn target(app: &App, job: JobId, named: Option<String>) -> Result<String, Refusal> {
     match named {
-        Some(named) => Ok(named),
+        Some(named) => {
+            // What can't be a place is refused before any task is asked for its part.
+            app.dispatcher.snapshots.locate(&named)?;
+            Ok(named)
+        }
         None => Ok(app
             .client
             .ask(move |core, _| Ok::<_, Error>(core.job(job)?.snapshot_places().savepoints.clone()))
@@ -193,12 +199,12 @@ async fn result(app: App, path: OfTrigger) -> Answer<Value> {
             let what = format!("job {id} has no request {request:032x}; only the last ones are remembered");
             Error::new(Code::NotFound, what)
         })?;
-        let latest = job.coordinator().statistics().last_completed().map(|finished| finished.checkpoint.0);
         Ok::<_, Error>(match (&operation.result, operation.kind.is_savepoint()) {
             (None, _) => json!({ "status": { "id": "IN_PROGRESS" } }),
             (Some(Ok(path)), true) => json!({ "status": { "id": "COMPLETED" }, "operation": { "location": path } }),
             (Some(Ok(path)), false) => {
-                json!({ "status": { "id": "COMPLETED" }, "operation": { "checkpointId": latest, "location": path } })
+                let id = SnapshotFolder::named(&StorePath::from(path.as_str())).checkpoint_id().map(|id| id.0);
+                json!({ "status": { "id": "COMPLETED" }, "operation": { "checkpointId": id, "location": path } })
             }
             (Some(Err(reason)), _) => json!({
                 "status": { "id": "COMPLETED" },

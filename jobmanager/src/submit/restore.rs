@@ -86,7 +86,8 @@ fn check(manifest: &Manifest, graph: &JobGraph, path: &str, may_leave_behind: bo
     let more = if others > 0 { format!(" and {others} others") } else { String::new() };
     refuse(format!(
         "nothing in the job takes the state of {}{more}; allow to leave it behind (-n, or \
-         execution.state-recovery.ignore-unclaimed-state), or change the job back",
+         execution.state-recovery.ignore-unclaimed-state), or change the job back; `weir job diff -s {path} FILE` \
+         says how they differ",
         left.get(..NAMED).unwrap_or(&left).join(", ")
     ))
 }

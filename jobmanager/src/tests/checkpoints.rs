@@ -20,7 +20,7 @@ fn config(directory: &Path) -> [(&'static str, String); 2] {
 }
 
 /// A running job with checkpoints: sources and sinks of parallelism 2 on one TaskManager.
-async fn running(directory: &Path, more: &[(&str, &str)]) -> (Cluster, Fake, String, DeployTasks) {
+pub(super) async fn running(directory: &Path, more: &[(&str, &str)]) -> (Cluster, Fake, String, DeployTasks) {
     let cluster = Cluster::start(&[]).await;
     let mut manager = Fake::join(cluster.handle.rpc_address(), 2).await;
     let config = config(directory);
@@ -224,7 +224,7 @@ fn savepoint(directory: &Path, stop: Option<Stop>) -> Kind {
 }
 
 /// Passes over periodic checkpoints.
-async fn trigger_of(manager: &mut Fake, purpose: Purpose) -> weir_proto::v1::TriggerCheckpoint {
+pub(super) async fn trigger_of(manager: &mut Fake, purpose: Purpose) -> weir_proto::v1::TriggerCheckpoint {
     loop {
         let trigger = manager.trigger().await;
         if trigger.purpose() == purpose {

@@ -2,7 +2,9 @@
 //! without.
 //!
 //! State is found by operators' uids, so this compares uids first, and of equal ones what their state looks like. Operators that
-//! hold nothing at a barrier are left out. Whether a snapshot fits is for its restore to say: nothing here looks at one.
+//! hold nothing at a barrier are left out. Two queries are compared here, a snapshot and a query in [`held`].
+
+mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,8 @@ use weir_api::schema;
 use weir_proto::v1 as proto;
 use weir_proto::v1::operator_spec::Kind as Spec;
 use weir_proto::v1::window_aggregate_spec::Phase;
+
+pub use self::held::{Held, diff_held};
 
 use crate::types::flink_type_name;
 

@@ -4,10 +4,10 @@ use weir_api::id::CheckpointId;
 
 use super::pending::Phase;
 use super::statistics::Outcome;
-use super::{Action, Coordinator, Now, Retained, Written};
+use super::{Action, Coordinator, Now, Retained, Summarized, Written};
 use crate::control::planted::planted;
 
-impl<A: Clone> Coordinator<A> {
+impl<A: Summarized> Coordinator<A> {
     pub(super) fn on_written(
         &mut self,
         checkpoint: CheckpointId,

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{CheckpointId, SubtaskIndex};
+use weir_api::id::{Attempt, CheckpointId, SubtaskIndex};
 use weir_api::sink::{Blob, Committable, Prepared};
 use weir_proto::v1::{self as proto, TaskSnapshot};
 
-use super::Task;
+use super::{Summarized, Task};
 use crate::control::job::record::SinkCommit;
 
 /// See the module.
@@ -31,6 +31,39 @@ pub struct Part {
     pub upload_millis: u64,
     /// It has finished: this is its part of every later checkpoint.
     pub finished: bool,
+}
+
+/// What users are told of a part, also long after its checkpoint has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PartSummary {
+    /// When it came, in Unix milliseconds.
+    pub unix_millis: i64,
+    /// From the first barrier to the last one.
+    pub alignment_millis: u64,
+    /// What freezing took of the slot's thread.
+    pub freeze_micros: u64,
+    /// From there to the last file's end.
+    pub upload_millis: u64,
+    /// The bytes of the files that it refers to.
+    pub full_bytes: u64,
+    /// The bytes of those that were written for it.
+    pub new_bytes: u64,
+}
+
+impl Summarized for Arc<Part> {
+    type Summary = PartSummary;
+
+    fn summary(&self, attempt: Attempt, checkpoint: CheckpointId) -> PartSummary {
+        let (full_bytes, new_bytes) = self.sizes(attempt.0, checkpoint);
+        PartSummary {
+            unix_millis: self.unix_millis,
+            alignment_millis: self.alignment_millis,
+            freeze_micros: self.freeze_micros,
+            upload_millis: self.upload_millis,
+            full_bytes,
+            new_bytes,
+        }
+    }
 }
 
 /// Every task's part.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_api::id::{Attempt, CheckpointId};
 
-use super::statistics::{Finished, Outcome};
+use super::statistics::{Finished, Outcome, Summarized};
 use super::{Now, Task, Written};
 
 /// Tasks that a reason names.
@@ -94,8 +94,8 @@ pub(super) enum Phase {
 }
 
 /// A checkpoint that hasn't ended.
-#[derive(Clone, Copy, Debug)]
-pub struct InProgress<'a, A> {
+#[derive(Clone, Debug)]
+pub struct InProgress<'a, S> {
     /// Which.
     pub checkpoint: CheckpointId,
     /// What it is for.
@@ -104,8 +104,8 @@ pub struct InProgress<'a, A> {
     pub triggered_unix_millis: i64,
     /// How many tasks have to take part.
     pub tasks: usize,
-    /// The parts that have come.
-    pub parts: &'a BTreeMap<Task, A>,
+    /// What is known of the parts that have come.
+    pub parts: BTreeMap<Task, S>,
 }
 
 /// See the module.
@@ -120,7 +120,7 @@ pub(super) struct Pending<A> {
     parts: BTreeMap<Task, A>,
 }
 
-impl<A: Clone> Pending<A> {
+impl<A: Summarized> Pending<A> {
     pub(super) fn new(
         kind: Kind,
         attempt: Attempt,
@@ -183,7 +183,13 @@ impl<A: Clone> Pending<A> {
         format!("{}{more}", named.join(", "))
     }
 
-    pub(super) fn finished(&self, checkpoint: CheckpointId, outcome: Outcome, now: Now) -> Finished<A> {
+    /// What users are told of the parts that have come.
+    fn summaries(&self, checkpoint: CheckpointId) -> BTreeMap<Task, A::Summary> {
+        let parts = self.parts.iter();
+        parts.map(|(task, part)| (*task, part.summary(self.attempt, checkpoint))).collect()
+    }
+
+    pub(super) fn finished(&self, checkpoint: CheckpointId, outcome: Outcome, now: Now) -> Finished<A::Summary> {
         let duration_millis = now.monotonic_millis.saturating_sub(self.triggered.monotonic_millis);
         Finished {
             checkpoint,
@@ -191,19 +197,19 @@ impl<A: Clone> Pending<A> {
             triggered_unix_millis: self.triggered.unix_millis,
             duration_millis,
             tasks: self.parts.len() + self.missing.len(),
-            parts: self.parts.clone(),
+            parts: self.summaries(checkpoint),
             outcome,
         }
     }
 
     /// What users are told while it is under way.
-    pub(super) fn so_far(&self, checkpoint: CheckpointId) -> InProgress<'_, A> {
+    pub(super) fn so_far(&self, checkpoint: CheckpointId) -> InProgress<'_, A::Summary> {
         InProgress {
             checkpoint,
             kind: &self.kind,
             triggered_unix_millis: self.triggered.unix_millis,
             tasks: self.parts.len() + self.missing.len(),
-            parts: &self.parts,
+            parts: self.summaries(checkpoint),
         }
     }
 }

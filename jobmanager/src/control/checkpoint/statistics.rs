@@ -1,8 +1,10 @@
 //! What users are told of a job's checkpoints: counts over its life, how the last one of each kind ended, and the last few.
+//!
+//! Invariant: of a checkpoint that has ended only sums are kept, so what is remembered doesn't grow with the state.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weir_api::id::CheckpointId;
+use weir_api::id::{Attempt, CheckpointId};
 
 use super::{Kind, Task, Written};
 
@@ -29,9 +31,18 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// A checkpoint that has ended; `A` is one task's part.
+/// A task's part of a checkpoint, of which little is remembered.
+pub trait Summarized: Clone {
+    /// What is remembered.
+    type Summary: Clone + PartialEq + std::fmt::Debug;
+
+    /// What is remembered of this part of `checkpoint`, which `attempt` has taken.
+    fn summary(&self, attempt: Attempt, checkpoint: CheckpointId) -> Self::Summary;
+}
+
+/// A checkpoint that has ended; `S` is what is remembered of one task's part.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finished<A> {
+pub struct Finished<S> {
     /// Which.
     pub checkpoint: CheckpointId,
     /// What it was for.
@@ -43,22 +54,22 @@ pub struct Finished<A> {
     /// How many tasks had to take part.
     pub tasks: usize,
     /// The parts that came.
-    pub parts: BTreeMap<Task, A>,
+    pub parts: BTreeMap<Task, S>,
     /// How it ended.
     pub outcome: Outcome,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Statistics<A> {
+pub struct Statistics<S> {
     counts: Counts,
-    last_completed: Option<Finished<A>>,
-    last_savepoint: Option<Finished<A>>,
-    last_failed: Option<Finished<A>>,
-    history: VecDeque<Finished<A>>,
+    last_completed: Option<Finished<S>>,
+    last_savepoint: Option<Finished<S>>,
+    last_failed: Option<Finished<S>>,
+    history: VecDeque<Finished<S>>,
 }
 
-impl<A> Default for Statistics<A> {
+impl<S> Default for Statistics<S> {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
@@ -70,12 +81,12 @@ impl<A> Default for Statistics<A> {
     }
 }
 
-impl<A: Clone> Statistics<A> {
+impl<S: Clone> Statistics<S> {
     pub(super) const fn trigger(&mut self) {
         self.counts.triggered += 1;
     }
 
-    pub(super) fn complete(&mut self, finished: Finished<A>) {
+    pub(super) fn complete(&mut self, finished: Finished<S>) {
         self.counts.completed += 1;
         let last =
             if finished.kind.is_savepoint() { &mut self.last_savepoint } else { &mut self.last_completed };
@@ -83,13 +94,13 @@ impl<A: Clone> Statistics<A> {
         self.remember(finished);
     }
 
-    pub(super) fn fail(&mut self, finished: Finished<A>) {
+    pub(super) fn fail(&mut self, finished: Finished<S>) {
         self.counts.failed += 1;
         self.last_failed = Some(finished.clone());
         self.remember(finished);
     }
 
-    fn remember(&mut self, finished: Finished<A>) {
+    fn remember(&mut self, finished: Finished<S>) {
         self.history.truncate(HISTORY - 1);
         self.history.push_front(finished);
     }
@@ -102,24 +113,24 @@ impl<A: Clone> Statistics<A> {
 
     /// The last checkpoint that completed.
     #[must_use]
-    pub const fn last_completed(&self) -> Option<&Finished<A>> {
+    pub const fn last_completed(&self) -> Option<&Finished<S>> {
         self.last_completed.as_ref()
     }
 
     /// The last savepoint that completed.
     #[must_use]
-    pub const fn last_savepoint(&self) -> Option<&Finished<A>> {
+    pub const fn last_savepoint(&self) -> Option<&Finished<S>> {
         self.last_savepoint.as_ref()
     }
 
     /// The last one that failed.
     #[must_use]
-    pub const fn last_failed(&self) -> Option<&Finished<A>> {
+    pub const fn last_failed(&self) -> Option<&Finished<S>> {
         self.last_failed.as_ref()
     }
 
     /// The last ones that have ended, the newest first.
-    pub fn history(&self) -> impl Iterator<Item = &Finished<A>> {
+    pub fn history(&self) -> impl Iterator<Item = &Finished<S>> {
         self.history.iter()
     }
 }

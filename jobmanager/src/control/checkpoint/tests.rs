@@ -9,6 +9,14 @@ use super::*;
 
 type Test = Coordinator<u32>;
 
+impl Summarized for u32 {
+    type Summary = Self;
+
+    fn summary(&self, _: Attempt, _: CheckpointId) -> Self {
+        *self
+    }
+}
+
 fn task(vertex: u32, subtask: u32) -> Task {
     (VertexIndex(vertex), SubtaskIndex(subtask))
 }

@@ -279,11 +279,15 @@ impl Job {
                 );
             }
             _ if !self.checkpoints.is_running || !matches!(self.phase, Phase::Running { .. }) => {
-                let status = self.history.current().as_str();
-                return refuse(
-                    Code::InvalidArgument,
-                    format!("not all of its tasks are running (it is {status}); try again when they are"),
-                );
+                let status = self.history.current();
+                let what = match status.is_terminal() {
+                    true => format!("it is {} already, so there is nothing to take", status.as_str()),
+                    false => format!(
+                        "not all of its tasks are running (it is {}); try again when they are",
+                        status.as_str()
+                    ),
+                };
+                return refuse(Code::InvalidArgument, what);
             }
             _ => {}
         }

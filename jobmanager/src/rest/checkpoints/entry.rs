@@ -1,13 +1,12 @@
 //! One checkpoint as the history shows it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_api::id::{Attempt, CheckpointId};
+use weir_api::id::CheckpointId;
 
-use crate::control::checkpoint::part::Part;
+use crate::control::checkpoint::part::PartSummary;
 use crate::control::checkpoint::{Finished, InProgress, Kind, Outcome, Task};
 
 /// A checkpoint, ended or not.
@@ -17,12 +16,12 @@ pub(super) struct Shown<'a> {
     pub(super) triggered: i64,
     pub(super) duration: Option<u64>,
     pub(super) tasks: usize,
-    pub(super) parts: &'a BTreeMap<Task, Arc<Part>>,
+    pub(super) parts: &'a BTreeMap<Task, PartSummary>,
     pub(super) outcome: Option<&'a Outcome>,
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn ended(finished: &'a Finished<Arc<Part>>) -> Self {
+    pub(super) fn ended(finished: &'a Finished<PartSummary>) -> Self {
         Self {
             checkpoint: finished.checkpoint,
             kind: &finished.kind,
@@ -34,14 +33,14 @@ impl<'a> Shown<'a> {
         }
     }
 
-    pub(super) fn under_way(pending: &InProgress<'a, Arc<Part>>) -> Self {
+    pub(super) fn under_way(pending: &'a InProgress<'a, PartSummary>) -> Self {
         Self {
             checkpoint: pending.checkpoint,
             kind: pending.kind,
             triggered: pending.triggered_unix_millis,
             duration: None,
             tasks: pending.tasks,
-            parts: pending.parts,
+            parts: &pending.parts,
             outcome: None,
         }
     }
@@ -96,11 +95,11 @@ pub(in crate::rest) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(shown: &Shown<'_>, attempt: Attempt, now: i64) -> Self {
+    pub(super) fn new(shown: &Shown<'_>, now: i64) -> Self {
         let (mut state_size, mut checkpointed_size) = shown
             .parts
             .values()
-            .map(|part| part.sizes(attempt.0, shown.checkpoint))
+            .map(|part| (part.full_bytes, part.new_bytes))
             .fold((0, 0), |(all, new), (a, n)| (all + a, new + n));
         let (mut path, mut failure) = (None, None);
         match shown.outcome {

@@ -1,7 +1,6 @@
 //! What vertices and subtasks have of a checkpoint.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,7 +11,7 @@ use weir_api::id::{SubtaskIndex, VertexId, VertexIndex};
 use super::entry::Shown;
 use super::summary::Spread;
 use super::{OfCheckpoint, with_checkpoint};
-use crate::control::checkpoint::part::Part;
+use crate::control::checkpoint::part::PartSummary;
 use crate::control::job::Job;
 use crate::rest::App;
 use crate::rest::error::Answer;
@@ -28,9 +27,9 @@ pub(super) fn by_vertex(job: &Job, shown: &Shown<'_>) -> BTreeMap<String, Value>
 }
 
 fn of(job: &Job, shown: &Shown<'_>, vertex: VertexIndex, parallelism: u32) -> Value {
-    let parts: Vec<&Arc<Part>> =
+    let parts: Vec<&PartSummary> =
         (0..parallelism).filter_map(|subtask| shown.parts.get(&(vertex, SubtaskIndex(subtask)))).collect();
-    let sizes = parts.iter().map(|part| part.sizes(job.attempt().0, shown.checkpoint));
+    let sizes = parts.iter().map(|part| (part.full_bytes, part.new_bytes));
     let (all, new) = sizes.fold((0, 0), |(all, new), (a, n)| (all + a, new + n));
     let last = parts.iter().map(|part| part.unix_millis).max().unwrap_or(-1);
     let id = job.spec().graph.vertices().get(vertex.0 as usize).map(|vertex| vertex.id.to_string());
@@ -73,13 +72,12 @@ pub(in crate::rest) async fn of_vertex(
 fn subtasks(job: &Job, shown: &Shown<'_>, vertex: VertexIndex, parallelism: u32) -> Value {
     let part = |subtask| shown.parts.get(&(vertex, SubtaskIndex(subtask)));
     let parts: Vec<_> = (0..parallelism).filter_map(part).collect();
-    let spread = |value: &dyn Fn(&Part) -> u64| Spread::of(parts.iter().map(|part| value(part)).collect());
-    let duration = |part: &Part| part.unix_millis.saturating_sub(shown.triggered).max(0) as u64;
-    let sizes = |part: &Part| part.sizes(job.attempt().0, shown.checkpoint);
+    let spread = |value: &dyn Fn(&PartSummary) -> u64| Spread::of(parts.iter().map(|part| value(part)).collect());
+    let duration = |part: &PartSummary| part.unix_millis.saturating_sub(shown.triggered).max(0) as u64;
     let mut answer = of(job, shown, vertex, parallelism);
     answer["summary"] = json!({
-        "checkpointed_size": spread(&|part| sizes(part).1),
-        "state_size": spread(&|part| sizes(part).0),
+        "checkpointed_size": spread(&|part| part.new_bytes),
+        "state_size": spread(&|part| part.full_bytes),
         "end_to_end_duration": spread(&duration),
         "checkpoint_duration": {
             "sync": spread(&|part| part.freeze_micros / 1_000),
@@ -101,8 +99,8 @@ fn subtasks(job: &Job, shown: &Shown<'_>, vertex: VertexIndex, parallelism: u32)
                 "status": "completed",
                 "ack_timestamp": part.unix_millis,
                 "end_to_end_duration": duration(part),
-                "checkpointed_size": sizes(part).1,
-                "state_size": sizes(part).0,
+                "checkpointed_size": part.new_bytes,
+                "state_size": part.full_bytes,
                 "checkpoint": { "sync": part.freeze_micros / 1_000, "async": part.upload_millis },
                 "freeze-micros": part.freeze_micros,
                 "alignment": { "buffered": 0, "processed": 0, "persisted": 0, "duration": part.alignment_millis },

@@ -1,7 +1,13 @@
 //! What a changed query does to state.
 
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use weir_api::graph::JobGraph;
+use weir_api::id::OperatorUid;
+
 use super::plan;
-use crate::planner::diff::{Change, Diff, Fate, diff};
+use crate::planner::diff::{Change, Diff, Fate, Held, diff, diff_held};
 
 const TABLES: &str = "
 CREATE TABLE t (k BIGINT, v BIGINT, w INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'unbounded');
@@ -94,4 +100,71 @@ fn tables_options_and_key_groups_are_told() {
 
     let groups = graph(TABLES, "SET 'pipeline.max-parallelism' = '64';");
     assert_eq!(diff(&old, &groups).unwrap().max_parallelism, Some((128, 64)));
+}
+
+/// What a snapshot of the job would hold: splits, panes with these columns, nothing in sinks.
+fn held(graph: &JobGraph, panes: &[(&str, DataType)]) -> Vec<Held> {
+    let nodes = graph.vertices().iter().flat_map(|vertex| &vertex.chain);
+    let of = |uid: &OperatorUid, name: &str| {
+        let kind = uid.as_str();
+        let fields: Vec<Field> =
+            panes.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+        let is_window = kind.contains("global-aggregate");
+        let states = is_window.then(|| ("panes".to_owned(), Arc::new(Schema::new(fields))));
+        let contents = match (is_window, kind.starts_with("source")) {
+            (true, _) => vec!["holds 7 rows".to_owned()],
+            (_, true) => vec!["holds 2 splits".to_owned()],
+            _ => Vec::new(),
+        };
+        Held { uid: uid.clone(), name: name.to_owned(), states: states.into_iter().collect(), contents }
+    };
+    nodes.map(|node| of(&node.uid, &node.name)).collect()
+}
+
+#[test]
+fn a_snapshot_tells_what_would_be_lost() {
+    let sum = plan(&format!("{TABLES}INSERT INTO two SELECT k, SUM(v) {WINDOW}"));
+    let panes = [("k", DataType::Int64), ("__pane", DataType::Int64), ("0#sum", DataType::Int64)];
+    let same = diff_held(&held(&sum, &panes), 128, &sum).unwrap();
+    let kept = [(Fate::Kept, "source"), (Fate::Kept, "window aggregate"), (Fate::Kept, "sink")];
+    assert_eq!(fates(&same), kept, "{same:?}");
+    assert_eq!(of(&same, Fate::Kept, "window aggregate").details, ["holds 7 rows"]);
+
+    // Of a sink that holds nothing nothing is lost.
+    let max = plan(&format!("{TABLES}INSERT INTO two SELECT k, MAX(v) {WINDOW}"));
+    let other = diff_held(&held(&sum, &panes), 128, &max).unwrap();
+    let told = fates(&other);
+    let expected = [(Fate::Dropped, "window aggregate"), (Fate::New, "window aggregate"), (Fate::New, "sink")];
+    assert_eq!(told[..3], expected, "{other:?}");
+    let dropped = of(&other, Fate::Dropped, "window aggregate");
+    assert!(dropped.details[1].ends_with("means something else"), "{dropped:?}");
+
+    let narrower = [("k", DataType::Int32), ("0#sum", DataType::Int64), ("1#max", DataType::Int64)];
+    let migrated = diff_held(&held(&sum, &narrower), 64, &sum).unwrap();
+    let window = of(&migrated, Fate::Migrated, "window aggregate");
+    assert_eq!(window.details, ["k INT becomes BIGINT", "- 1#max BIGINT", "holds 7 rows"]);
+    assert_eq!(migrated.max_parallelism, Some((64, 128)));
+}
+
+#[test]
+fn rows_that_wait_in_a_snapshot_tell_what_is_passed_on_too() {
+    let over = "SUM(v) OVER (PARTITION BY k ORDER BY ts) FROM t";
+    let graph = |query: &str| plan(&format!("{TABLES}INSERT INTO {query}, {over}"));
+    let (less, more) = (graph("two SELECT k"), graph("three SELECT k, v"));
+    let waiting = |types: &[(&str, DataType)]| {
+        let mut all = held(&less, types);
+        let one = all.iter_mut().find(|one| one.uid.as_str().starts_with("over")).unwrap();
+        let fields: Vec<Field> =
+            types.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+        one.states = [("rows".to_owned(), Arc::new(Schema::new(fields)))].into();
+        one.contents = vec!["holds 3 rows".to_owned()];
+        all
+    };
+    let own = |diff: &Diff| diff.changes.iter().find(|change| change.kind == "over aggregate").cloned().unwrap();
+    // The argument waits as well, so it is there when it is passed on.
+    let both = waiting(&[("k", DataType::Int64), ("v", DataType::Int64)]);
+    assert_eq!(own(&diff_held(&both, 128, &more).unwrap()).fate, Fate::Kept);
+    assert_eq!(own(&diff_held(&both, 128, &less).unwrap()).fate, Fate::Kept);
+    let without = own(&diff_held(&waiting(&[("k", DataType::Int64)]), 128, &more).unwrap());
+    assert_eq!((without.fate, without.details[0].as_str()), (Fate::Migrated, "+ v BIGINT"), "{without:?}");
 }
