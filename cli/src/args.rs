@@ -148,11 +148,7 @@ pub struct DiffArgs {
     pub first: PathBuf,
 
     /// The job as it shall run.
-    #[arg(
-        value_name = "NEW",
-        required_unless_present = "from_savepoint",
-        conflicts_with = "from_savepoint"
-    )]
+    #[arg(value_name = "NEW", required_unless_present = "from_savepoint", conflicts_with = "from_savepoint")]
     pub second: Option<PathBuf>,
 
     /// Compare the job as it shall run with this savepoint or checkpoint instead.
@@ -373,7 +369,9 @@ pub struct ExplainArgs {
 /// A sequence is told lost or doubled within one topic.
 fn one_topic(text: &str) -> Result<String, String> {
     if text.contains(';') {
-        return Err("one topic belongs here: its sequences are its own, so check each topic by itself".to_owned());
+        return Err(
+            "one topic belongs here: its sequences are its own, so check each topic by itself".to_owned()
+        );
     }
     Ok(text.to_owned())
 }
@@ -436,7 +434,8 @@ mod tests {
     #[test]
     fn one_topic_is_checked_at_a_time() {
         let of = |topic| {
-            let verify = ["weir", "verify", "exactly-once", "--bootstrap", "b:1", "--key", "k", "--sequence", "n"];
+            let verify =
+                ["weir", "verify", "exactly-once", "--bootstrap", "b:1", "--key", "k", "--sequence", "n"];
             Cli::try_parse_from(verify.into_iter().chain(["--topic", topic]))
         };
         assert!(of("payments").is_ok());

@@ -27,13 +27,21 @@ pub fn diff(arguments: &DiffArgs, format: Format) -> Result<()> {
             let manifest = state::manifest(&configuration, path)?;
             let held = held(&manifest);
             let diff = weir_sql::diff_held(&held, manifest.max_parallelism, &new)?;
-            print(&diff, "The snapshot holds state of what is dropped: it starts the job only with -n, which leaves that behind.", format)
+            print(
+                &diff,
+                "The snapshot holds state of what is dropped: it starts the job only with -n, which leaves that behind.",
+                format,
+            )
         }
         (None, new) => {
             let old = plan(&arguments.first, &configuration)?;
             let new = plan(new.as_ref().unwrap_or(&arguments.first), &configuration)?;
             let diff = weir_sql::diff(&old, &new)?;
-            print(&diff, "A snapshot that holds state of what is dropped starts the new job only with -n, which leaves it behind.", format)
+            print(
+                &diff,
+                "A snapshot that holds state of what is dropped starts the new job only with -n, which leaves it behind.",
+                format,
+            )
         }
     }
 }

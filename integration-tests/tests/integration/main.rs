@@ -26,6 +26,7 @@ mod kafka;
 mod layers;
 mod malformed;
 mod nexmark;
+mod operations;
 mod recovery;
 mod slow_sink;
 mod smoke;

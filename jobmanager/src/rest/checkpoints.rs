@@ -78,8 +78,7 @@ fn overview(job: &Job, now: i64) -> Checkpoints {
     let counts = statistics.counts();
     let entry = |finished| Entry::new(&Shown::ended(finished), now);
     let ended = statistics.history().map(entry);
-    let history =
-        coordinator.under_way().rev().map(|pending| Entry::new(&Shown::under_way(&pending), now));
+    let history = coordinator.under_way().rev().map(|pending| Entry::new(&Shown::under_way(&pending), now));
     Checkpoints {
         counts: Counts {
             restored: job.restores(),

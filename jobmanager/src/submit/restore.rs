@@ -78,7 +78,11 @@ fn check(manifest: &Manifest, graph: &JobGraph, path: &str, may_leave_behind: bo
         graph.vertices().iter().flat_map(|vertex| &vertex.chain).map(|node| &node.uid).collect();
     let left =
         manifest.operators.iter().filter(|operator| !uids.contains(&operator.uid) && has_state(operator));
-    let left: Vec<_> = left.map(|operator| format!("{} (uid {})", operator.name, operator.uid)).collect();
+    let left: Vec<_> = left.collect();
+    // Output that was prepared behind the last commit is in every snapshot, whatever became of it.
+    let holds_output = left.iter().any(|operator| has_output(operator));
+    let left: Vec<_> =
+        left.into_iter().map(|operator| format!("{} (uid {})", operator.name, operator.uid)).collect();
     if left.is_empty() || may_leave_behind {
         return Ok(());
     }
@@ -87,9 +91,19 @@ fn check(manifest: &Manifest, graph: &JobGraph, path: &str, may_leave_behind: bo
     refuse(format!(
         "nothing in the job takes the state of {}{more}; allow to leave it behind (-n, or \
          execution.state-recovery.ignore-unclaimed-state), or change the job back; `weir job diff -s {path} FILE` \
-         says how they differ",
-        left.get(..NAMED).unwrap_or(&left).join(", ")
+         says how they differ{}",
+        left.get(..NAMED).unwrap_or(&left).join(", "),
+        if holds_output {
+            ". What sinks hold in the savepoint of a `weir stop` that succeeded, or in a checkpoint that completed, is visible already, so \
+             that nothing of it is lost"
+        } else {
+            ""
+        }
     ))
+}
+
+fn has_output(operator: &Operator) -> bool {
+    operator.subtasks.iter().any(|subtask| !subtask.committables.is_empty())
 }
 
 /// Whether anything would be lost without the operator.

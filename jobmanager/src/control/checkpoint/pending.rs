@@ -189,7 +189,12 @@ impl<A: Summarized> Pending<A> {
         parts.map(|(task, part)| (*task, part.summary(self.attempt, checkpoint))).collect()
     }
 
-    pub(super) fn finished(&self, checkpoint: CheckpointId, outcome: Outcome, now: Now) -> Finished<A::Summary> {
+    pub(super) fn finished(
+        &self,
+        checkpoint: CheckpointId,
+        outcome: Outcome,
+        now: Now,
+    ) -> Finished<A::Summary> {
         let duration_millis = now.monotonic_millis.saturating_sub(self.triggered.monotonic_millis);
         Finished {
             checkpoint,

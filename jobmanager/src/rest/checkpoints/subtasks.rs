@@ -72,7 +72,8 @@ pub(in crate::rest) async fn of_vertex(
 fn subtasks(job: &Job, shown: &Shown<'_>, vertex: VertexIndex, parallelism: u32) -> Value {
     let part = |subtask| shown.parts.get(&(vertex, SubtaskIndex(subtask)));
     let parts: Vec<_> = (0..parallelism).filter_map(part).collect();
-    let spread = |value: &dyn Fn(&PartSummary) -> u64| Spread::of(parts.iter().map(|part| value(part)).collect());
+    let spread =
+        |value: &dyn Fn(&PartSummary) -> u64| Spread::of(parts.iter().map(|part| value(part)).collect());
     let duration = |part: &PartSummary| part.unix_millis.saturating_sub(shown.triggered).max(0) as u64;
     let mut answer = of(job, shown, vertex, parallelism);
     answer["summary"] = json!({

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use weir_api::error::Result;
 use weir_api::graph::JobGraph;
 use weir_api::id::OperatorUid;
@@ -15,8 +15,6 @@ use super::{Change, Diff, Fate, Stateful, columns_of, stateful};
 /// The state of a window with its keys and aggregates, and the one of rows that wait for the watermark.
 const PANES: &str = "panes";
 const ROWS: &str = "rows";
-/// What columns begin with that no query names.
-const INTERNAL: &str = "__";
 
 /// What a snapshot holds of one operator.
 #[derive(Clone, Debug)]
@@ -38,8 +36,7 @@ pub fn diff_held(held: &[Held], max_parallelism: u32, new: &JobGraph) -> Result<
     let uids: BTreeSet<&OperatorUid> = nodes.map(|node| &node.uid).collect();
     let is_there = |operator: &&Held| uids.contains(&operator.uid);
     let fresh: Vec<_> = after.iter().filter(|new| held.iter().all(|old| old.uid != new.node.uid)).collect();
-    let lost: Vec<_> =
-        held.iter().filter(|old| !is_there(old) && !old.contents.is_empty()).collect();
+    let lost: Vec<_> = held.iter().filter(|old| !is_there(old) && !old.contents.is_empty()).collect();
     let mut changes: Vec<Change> = lost.iter().map(|old| old.dropped(&fresh)).collect();
     for operator in &after {
         changes.push(match held.iter().find(|old| old.uid == operator.node.uid) {
@@ -77,7 +74,9 @@ impl Held {
     /// Nobody takes it; `fresh` are the operators that begin without state.
     fn dropped(&self, fresh: &[&Stateful<'_>]) -> Change {
         let mut details = self.contents.clone();
-        let same = fresh.iter().find(|new| new.kind == self.kind() && subject(&new.node.name) == subject(&self.name));
+        let same = fresh
+            .iter()
+            .find(|new| new.kind == self.kind() && subject(&new.node.name) == subject(&self.name));
         if let Some(same) = same {
             details.push(format!("{} means something else", same.node.uid));
         }
@@ -90,26 +89,21 @@ impl Held {
         operator.change(fate, changed.into_iter().chain(self.contents.clone()).collect())
     }
 
+    /// What the query decides of a state with the same meaning: types, and the columns that are only passed on.
     fn changed_columns(&self, operator: &Stateful<'_>) -> Vec<String> {
         let Some((state, wanted)) = wanted(operator) else { return Vec::new() };
         let Some(found) = self.states.get(state) else { return Vec::new() };
         let found = columns_of(found);
-        let mut changed = Vec::new();
-        for (column, data_type) in &wanted {
-            match found.get(column) {
-                None => changed.push(format!("+ {column} {data_type}")),
-                Some(before) if before != data_type => {
-                    changed.push(format!("{column} {before} becomes {data_type}"));
-                }
-                Some(_) => {}
+        let changed = wanted.iter().filter_map(|(column, data_type)| match found.get(&column.held) {
+            // Of the same keys and aggregates there are the same columns, if not always these.
+            None if state == PANES => None,
+            None => Some(format!("+ {} {data_type}", column.name)),
+            Some(before) if before != data_type => {
+                Some(format!("{} {before} becomes {data_type}", column.name))
             }
-        }
-        // Rows that wait may hold columns for aggregates alone.
-        if state == PANES {
-            let gone = found.iter().filter(|(column, _)| is_named(column) && !wanted.contains_key(*column));
-            changed.extend(gone.map(|(column, data_type)| format!("- {column} {data_type}")));
-        }
-        changed
+            Some(_) => None,
+        });
+        changed.collect()
     }
 
     fn change(&self, fate: Fate, details: Vec<String>) -> Change {
@@ -117,24 +111,36 @@ impl Held {
     }
 }
 
-/// The state whose columns the operator's query decides, and those columns.
-fn wanted(operator: &Stateful<'_>) -> Option<(&'static str, BTreeMap<String, String>)> {
+/// A column as the query calls it, and as it stands in a snapshot.
+struct Column {
+    name: String,
+    held: String,
+}
+
+/// The state whose columns depend on the operator's query, and those columns with their types.
+fn wanted(operator: &Stateful<'_>) -> Option<(&'static str, Vec<(Column, String)>)> {
     match &operator.node.spec.kind {
-        Some(Spec::WindowAggregate(_)) => {
-            let columns = operator.columns.iter().filter(|(column, _)| is_named(column));
-            Some((PANES, columns.map(|(column, data_type)| (column.clone(), data_type.clone())).collect()))
+        Some(Spec::WindowAggregate(spec)) => {
+            let columns = operator.columns.iter().map(|(name, data_type)| {
+                // Partial results stand there by their aggregate's number.
+                let numbered = spec.aggregates.iter().enumerate().find_map(|(number, call)| {
+                    let part = name.strip_prefix(&call.name)?.strip_prefix('#')?;
+                    Some(format!("{number}#{part}"))
+                });
+                let held = numbered.unwrap_or_else(|| name.clone());
+                (Column { name: name.clone(), held }, data_type.clone())
+            });
+            Some((PANES, columns.collect()))
         }
         Some(Spec::OverAggregate(spec)) if spec.time_column.is_some() => {
             let fields = operator.node.output_schema.as_ref()?.fields();
-            let passed_on: Vec<FieldRef> = fields.iter().take(spec.kept_columns.len()).cloned().collect();
-            Some((ROWS, columns_of(&datafusion::arrow::datatypes::Schema::new(passed_on))))
+            let passed_on = fields.iter().take(spec.kept_columns.len()).cloned().collect::<Vec<FieldRef>>();
+            let columns = columns_of(&Schema::new(passed_on)).into_iter();
+            let columns = columns.map(|(name, data_type)| (Column { held: name.clone(), name }, data_type));
+            Some((ROWS, columns.collect()))
         }
         _ => None,
     }
-}
-
-fn is_named(column: &str) -> bool {
-    !column.starts_with(INTERNAL)
 }
 
 /// What an operator's name is about: `Source: orders`, `GlobalWindowAggregate`.
