@@ -1,9 +1,20 @@
 //! A query that changes between two runs: what it takes over, what it must be allowed to leave behind, and what drains.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{LIMIT, Query, Stage, counts_of, parquet};
 use crate::judge;
+
+/// Whether a sink has shown anything in its folder.
+fn has_files(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']));
+        !is_hidden && path.extension().is_some_and(|extension| extension == "parquet")
+    })
+}
 
 /// Kind and uid of what a comparison says is dropped.
 fn dropped(told: &Value) -> Vec<(&str, &str)> {
@@ -23,7 +34,8 @@ fn a_changed_query_goes_on_with_the_state_that_it_knows() {
     let stage = Stage::start(2, &[]);
     let file = stage.job("job.sql", &Query::default());
     let job = stage.run(&file, &["-p", "2"]);
-    stage.wait_for_checkpoints(&job, 4);
+    stage.cluster.wait_until("windows have fired", LIMIT, || has_files(&stage.at("counts")));
+    stage.wait_for_checkpoints(&job, 2);
     let place = stage.stop(&job);
 
     // Another aggregate is another operator, and what stands behind it writes something else.
