@@ -52,6 +52,9 @@ pub struct Options {
     pub local_copies: Option<(PathBuf, u64)>,
 }
 
+/// Figures are told no more often than this.
+const SHORTEST_METRICS_INTERVAL: Duration = Duration::from_millis(10);
+
 impl Options {
     /// Defaults, for a JobManager at `job_manager` (`host:port`): loopback, free ports, one slot for each core.
     #[must_use]
@@ -99,6 +102,8 @@ impl Options {
         made.data_port = configuration.get(&options::DATA_PORT);
         made.metrics_ports = Some(configuration.get(&options::METRICS_PORT));
         made.metrics_prefix = configuration.get(&options::METRICS_PREFIX);
+        made.metrics_interval =
+            configuration.get(&options::METRICS_FETCHER_INTERVAL).max(SHORTEST_METRICS_INTERVAL);
         let size = |option: &ConfigOption<ByteSize>| configuration.get(option).0 as usize;
         made.network = network::Options {
             pool_bytes: size(&options::NETWORK_MEMORY),

@@ -254,6 +254,8 @@ options! {
     "Whether jobs can be submitted by REST."
     WEB_CANCEL: bool = "web.cancel.enable", "true", Process;
     "Whether jobs can be cancelled by REST."
+    METRICS_FETCHER_INTERVAL: Duration = "metrics.fetcher.update-interval", "1 s", Process;
+    "How often a TaskManager tells the JobManager the figures that REST and the dashboard show; at least 10 ms."
     HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", "1 s", Process;
     "How often JobManager and TaskManager tell each other that they live."
     HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "5 s", Process;

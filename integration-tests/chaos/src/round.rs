@@ -319,7 +319,9 @@ impl<'a> Scene<'a> {
 /// Failures are to be noticed within a round's time.
 fn options(stage: &Stage, settings: &Settings) -> Vec<String> {
     let mut options = stage.storage_options();
-    options.extend(["heartbeat.interval=100 ms", "heartbeat.timeout=3 s"].map(str::to_owned));
+    let soon =
+        ["heartbeat.interval=100 ms", "heartbeat.timeout=3 s", "metrics.fetcher.update-interval=50 ms"];
+    options.extend(soon.map(str::to_owned));
     options.extend(settings.options.iter().cloned());
     options
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// What has been seen so far.
