@@ -7,6 +7,7 @@
 mod adopt;
 mod blobs;
 mod compact;
+mod kept;
 mod migrate;
 mod redistribute;
 mod restore;

@@ -14,6 +14,8 @@ use weir_api::storage::{FileSystems, Location};
 use weir_snapshots::copies::Copies;
 use weir_snapshots::storage::{Limits, Storage};
 
+use super::kept;
+
 /// How many pieces of state (see `weir_api::state::PIECE_BYTES`) may be encoded or on their way at once.
 const PIECES: usize = 8;
 /// How many tasks may read their state at once.
@@ -34,6 +36,8 @@ pub(crate) struct Stores {
     pub(super) pieces: Arc<Semaphore>,
     pub(super) merges: Arc<Semaphore>,
     pub(super) restores: Arc<Semaphore>,
+    /// For changes that aren't durable yet.
+    pub(super) kept: Arc<Semaphore>,
 }
 
 impl Stores {
@@ -48,6 +52,7 @@ impl Stores {
             pieces: Arc::new(Semaphore::new(PIECES)),
             merges: Arc::new(Semaphore::new(MERGES)),
             restores: Arc::new(Semaphore::new(RESTORES)),
+            kept: kept::room(),
         }
     }
 

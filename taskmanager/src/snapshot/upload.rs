@@ -21,12 +21,15 @@ use weir_snapshots::layout::{JobFolder, SnapshotFolder};
 use weir_snapshots::manifest::{Layer, PendingCommittables, SplitPosition, StateSchema, Subtask, Table};
 
 use super::compact::Compactor;
+use super::kept::Kept;
 use super::stores::Stores;
 use super::tables::{self, Target, Written};
 use crate::task::{FrozenOperator, Mailbox, Snapshot};
 
 /// How many snapshots may wait: more than a task ever has on their way.
 const QUEUE: usize = 64;
+/// How many operators' changes are taken along before everything is written anew.
+const MOST_CARRIED: usize = 64;
 /// What a task may say of its part of a checkpoint: one message of the session carries it.
 pub(crate) const MAX_PART_BYTES: usize = 8 << 20;
 /// Of the split's message, and of a sink's committables.
@@ -61,6 +64,8 @@ pub(crate) struct Uploaded {
     pub(crate) checkpoint: CheckpointId,
     /// The task's part, or why there is none.
     pub(crate) result: Result<TaskSnapshot, String>,
+    /// It isn't written, and what it was to hold of the state will be in the next one that is.
+    pub(crate) kept: bool,
 }
 
 /// The near end: on the slot's thread. Dropped, everything stops.
@@ -80,7 +85,8 @@ impl Uploader {
         io: &tokio::runtime::Handle,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { owner, stores, chains: chains.0, compactor: Compactor::default() };
+        let writer =
+            Writer { owner, stores, chains: chains.0, carried: Vec::new(), compactor: Compactor::default() };
         let task = io.spawn(writer.run(queue, mailbox.clone()));
         let _task = AbortOnDropHandle::new(task);
         Self { jobs, under_way: BTreeMap::new(), mailbox, _task }
@@ -93,7 +99,7 @@ impl Uploader {
         self.under_way.insert(checkpoint, cancel.clone());
         if self.jobs.try_send((job, cancel)).is_err() {
             let result = Err(format!("{QUEUE} snapshots of the task wait to be written"));
-            self.mailbox.uploaded(Uploaded { checkpoint, result });
+            self.mailbox.uploaded(Uploaded { checkpoint, result, kept: false });
         }
     }
 
@@ -137,6 +143,8 @@ struct Writer {
     owner: Owner,
     stores: Arc<Stores>,
     chains: BTreeMap<StateKey, Chain>,
+    /// Changes of snapshots that weren't written, by operator, the oldest first: they are in no chain.
+    carried: Vec<(usize, Kept)>,
     compactor: Compactor,
 }
 
@@ -154,16 +162,52 @@ impl Writer {
                 }
             };
             let checkpoint = job.snapshot.checkpoint;
+            let (job, changes) = self.keep(job);
             let written = cancel.run_until_cancelled(self.write(job)).await;
             let result = match written {
                 Some(written) => written.map_err(|error| error.chain()),
                 None => Err("it was given up".to_owned()),
             };
+            let kept = result.is_err() && self.carry(changes);
             if let Err(reason) = &result {
-                tracing::warn!(task = %self.owner.task, %checkpoint, reason, "a snapshot isn't written");
+                tracing::warn!(task = %self.owner.task, %checkpoint, kept, reason, "a snapshot isn't written");
             }
-            mailbox.uploaded(Uploaded { checkpoint, result });
+            mailbox.uploaded(Uploaded { checkpoint, result, kept });
         }
+    }
+
+    /// Makes sure that a job's changes can be told twice. Answers them, if they may follow what is in storage or carried.
+    fn keep(&mut self, mut job: Job) -> (Job, Option<Vec<(usize, Kept)>>) {
+        if job.savepoint.is_some() {
+            return (job, None);
+        }
+        let is_full = job.snapshot.scope == Scope::Full;
+        if is_full {
+            // Nothing follows what came before.
+            self.carried.clear();
+        }
+        let mut changes = Vec::new();
+        for operator in &mut job.snapshot.operators {
+            let room = Arc::clone(&self.stores.kept);
+            if let Some(frozen) = operator.keyed.take() {
+                let kept = Kept::new(frozen, !is_full, room);
+                operator.keyed = Some(Box::new(kept.tell()));
+                changes.push((operator.position, kept));
+            }
+        }
+        (job, (!is_full).then_some(changes))
+    }
+
+    /// Takes along what wasn't written; says whether all of it could be.
+    fn carry(&mut self, changes: Option<Vec<(usize, Kept)>>) -> bool {
+        let Some(changes) = changes else { return false };
+        let all = self.carried.iter().chain(&changes).all(|(_, kept)| kept.is_whole());
+        if all && self.carried.len() + changes.len() <= MOST_CARRIED {
+            self.carried.extend(changes);
+            return true;
+        }
+        self.carried.clear();
+        false
     }
 
     async fn write(&mut self, job: Job) -> Result<TaskSnapshot> {
@@ -173,6 +217,17 @@ impl Writer {
         let target = self.target(checkpoint, savepoint.as_deref()).await?;
         let mut parts: BTreeMap<usize, (Vec<StateSchema>, Subtask)> = BTreeMap::new();
         let mut updates = BTreeMap::new();
+        if savepoint.is_none() {
+            for (position, kept) in &self.carried {
+                let written = tables::write(&self.stores, &target, Box::new(kept.tell())).await;
+                let what = || format!("write what operator {position} of the chain had changed before");
+                for (state, written) in written.map_err(|error| error.context(what()))? {
+                    let key = (*position, state);
+                    let chain = self.chained(&updates, &key, written)?;
+                    updates.insert(key, chain);
+                }
+            }
+        }
         for FrozenOperator { position, keyed, states } in snapshot.operators {
             let (schemas, part) = parts.entry(position).or_default();
             part.operator_states = states;
@@ -181,7 +236,7 @@ impl Writer {
             let written = tables::write(&self.stores, &target, frozen).await;
             for (state, written) in written.map_err(|error| error.context(operator()))? {
                 let key = (position, state);
-                let chain = self.chained(&key, written)?;
+                let chain = self.chained(&updates, &key, written)?;
                 schemas.push(chain.schema.clone());
                 let (state, range) = (key.1.clone(), self.owner.key_groups);
                 part.tables.push(Table { state, range, layers: chain.layers.clone() });
@@ -198,6 +253,7 @@ impl Writer {
         FailPoint::BeforeAcknowledge.passed().await?;
         if savepoint.is_none() {
             self.chains.extend(updates);
+            self.carried.clear();
             self.compactor.start(&self.owner, &self.stores, &target, &self.chains);
         }
         Ok(part)
@@ -216,12 +272,17 @@ impl Writer {
     }
 
     /// The chain that the state has with what was written.
-    fn chained(&self, key: &StateKey, written: Written) -> Result<Chain> {
+    fn chained(
+        &self,
+        updates: &BTreeMap<StateKey, Chain>,
+        key: &StateKey,
+        written: Written,
+    ) -> Result<Chain> {
         let Written { scope, schema, files } = written;
         if scope == Scope::Full {
             return Ok(Chain { schema, layers: vec![Layer { delta: false, files }] });
         }
-        let base = self.chains.get(key).ok_or_else(|| {
+        let base = updates.get(key).or_else(|| self.chains.get(key)).ok_or_else(|| {
             Error::internal(format!("changes of state `{}` without anything that they change", key.1))
         })?;
         let mut chain = base.clone();

@@ -68,17 +68,15 @@ fn stores(copies: Option<&std::path::Path>) -> Arc<Stores> {
 }
 
 fn uploader(stores: &Arc<Stores>, mailbox: &Mailbox) -> Uploader {
+    uploader_at(LOCATION, Chains::default(), stores, mailbox)
+}
+
+fn uploader_at(location: &str, chains: Chains, stores: &Arc<Stores>, mailbox: &Mailbox) -> Uploader {
     let task =
         ExecutionId { job: JOB, attempt: Attempt(3), vertex: VertexIndex(1), subtask: SubtaskIndex(0) };
     let key_groups = KeyGroupRange { start: 0, end: GROUPS };
-    let owner = Owner { task, operators: 2, key_groups, location: LOCATION.to_owned(), sink: Some(1) };
-    Uploader::start(
-        owner,
-        Arc::clone(stores),
-        Chains::default(),
-        mailbox.clone(),
-        &tokio::runtime::Handle::current(),
-    )
+    let owner = Owner { task, operators: 2, key_groups, location: location.to_owned(), sink: Some(1) };
+    Uploader::start(owner, Arc::clone(stores), chains, mailbox.clone(), &tokio::runtime::Handle::current())
 }
 
 fn job(
@@ -139,8 +137,8 @@ fn manifest(checkpoint: u64, part: TaskSnapshot) -> Manifest {
 async fn read(stores: &Stores, manifest: &Manifest, location: &str) -> Model {
     let (storage, path) = stores.at(location).unwrap();
     let folder = match location {
-        LOCATION => JobFolder::new(&path, JOB).checkpoint(manifest.checkpoint),
-        _ => SnapshotFolder::named(&path),
+        savepoint if savepoint.contains("savepoint") => SnapshotFolder::named(&path),
+        _ => JobFolder::new(&path, JOB).checkpoint(manifest.checkpoint),
     };
     let source = Source { storage, copies: None, folder };
     let mut found = Model::new();
@@ -188,10 +186,10 @@ async fn every_checkpoint_adds_up_to_the_state_and_chains_stay_short() {
         if given_up {
             uploader.cancel(CheckpointId(checkpoint));
         }
-        let Uploaded { result, .. } = ended(&mailbox).await;
+        let Uploaded { result, kept, .. } = ended(&mailbox).await;
         uploader.ended(CheckpointId(checkpoint));
         // As the machine decides.
-        scope = if result.is_err() { Scope::Full } else { Scope::Changes };
+        scope = if result.is_ok() || kept { Scope::Changes } else { Scope::Full };
         let Ok(part) = result else {
             assert!(given_up);
             continue;
@@ -244,3 +242,6 @@ async fn many_tasks_share_few_places_and_all_come_through() {
         ended(&mailbox).await.result.unwrap();
     }
 }
+
+#[path = "lost_tests.rs"]
+mod lost;

@@ -27,7 +27,7 @@ use weir_api::id::CheckpointId;
 use weir_api::state::Scope;
 
 use self::bounded::Bounded;
-use self::layers::Layers;
+use self::layers::{Layers, Lost};
 use crate::planted::planted;
 
 /// How many barriers a source may still have to emit.
@@ -95,6 +95,9 @@ pub enum Event<C, A> {
         /// The task's part of it, or the reason.
         result: Result<A, String>,
     },
+    /// The files of a snapshot aren't durable, and what was frozen for it will be in those of the next one. Comes before
+    /// [`Event::Uploaded`].
+    Kept(CheckpointId),
     /// By the JobManager: the checkpoint is durable, and the job's pointer leads to it.
     Completed(CheckpointId),
     /// The sink's output up to this checkpoint need not be committed again.
@@ -209,6 +212,14 @@ struct Snapshot<C, A> {
     step: Step<C, A>,
 }
 
+impl<C, A> Snapshot<C, A> {
+    fn lost(&self, checkpoint: CheckpointId, has_ended: bool) -> Lost {
+        let is_open = matches!(self.step, Step::Uploading) && !has_ended;
+        let (purpose, scope) = (self.purpose, self.scope);
+        Lost { checkpoint, purpose, scope, is_open }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step<C, A> {
     /// The barrier is in the chain.
@@ -254,6 +265,7 @@ impl<C: Clone, A> Machine<C, A> {
             Event::Aligned(barrier) => self.begin(barrier, &mut actions),
             Event::Passed { checkpoint, prepared } => self.passed(checkpoint, prepared, &mut actions),
             Event::Uploaded { checkpoint, result } => self.uploaded(checkpoint, result, &mut actions),
+            Event::Kept(checkpoint) => self.layers.keep(checkpoint),
             Event::Completed(checkpoint) => self.complete(checkpoint, &mut actions),
             Event::Committed(up_to) => self.forget_prepared(up_to),
             Event::Aborted(checkpoint) => self.abort(checkpoint, &mut actions),
@@ -426,6 +438,7 @@ impl<C: Clone, A> Machine<C, A> {
     ) {
         let Some(snapshot) = self.snapshots.get_mut(&checkpoint) else {
             // It was given up meanwhile.
+            self.layers.settle(checkpoint, result.is_ok());
             return;
         };
         match result {
@@ -434,10 +447,10 @@ impl<C: Clone, A> Machine<C, A> {
                 self.acknowledge(actions);
             }
             Err(reason) => {
-                let purpose = snapshot.purpose;
+                let lost = snapshot.lost(checkpoint, true);
                 self.snapshots.remove(&checkpoint);
                 actions.push(Action::Decline { checkpoint, reason });
-                self.lose(checkpoint, purpose, actions);
+                self.lose(lost, actions);
             }
         }
     }
@@ -467,10 +480,11 @@ impl<C: Clone, A> Machine<C, A> {
     }
 
     /// What was frozen is lost: what was frozen later and builds on it is worth nothing either.
-    fn lose(&mut self, checkpoint: CheckpointId, purpose: Purpose, actions: &mut Vec<Action<C, A>>) {
+    fn lose(&mut self, lost: Lost, actions: &mut Vec<Action<C, A>>) {
+        let checkpoint = lost.checkpoint;
         let later = self.snapshots.range((Bound::Excluded(checkpoint), Bound::Unbounded));
-        let later = later.map(|(id, snapshot)| (*id, snapshot.purpose, snapshot.scope));
-        for victim in self.layers.lose(purpose, later) {
+        let later = later.map(|(id, snapshot)| snapshot.lost(*id, false));
+        for victim in self.layers.lose(lost, later) {
             self.snapshots.remove(&victim);
             actions.push(Action::Cancel(victim));
             let reason = format!("it builds on checkpoint {checkpoint}, which was given up");
@@ -505,7 +519,7 @@ impl<C: Clone, A> Machine<C, A> {
         self.acknowledged.remove(&checkpoint);
         if let Some(given_up) = self.snapshots.remove(&checkpoint) {
             actions.push(Action::Cancel(checkpoint));
-            self.lose(checkpoint, given_up.purpose, actions);
+            self.lose(given_up.lost(checkpoint, false), actions);
         }
         // Event time that has run to its end doesn't come back: then only a restart helps.
         if self

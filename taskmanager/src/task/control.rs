@@ -115,7 +115,10 @@ impl Control {
             let event = match letter {
                 Letter::Notice(notice) => Event::from(notice),
                 Letter::Uploaded(uploaded) => {
-                    let Uploaded { checkpoint, result } = *uploaded;
+                    let Uploaded { checkpoint, result, kept } = *uploaded;
+                    if kept {
+                        self.machine.handle(Event::Kept(checkpoint));
+                    }
                     if let Some(uploader) = &mut self.uploader {
                         uploader.ended(checkpoint);
                     }
