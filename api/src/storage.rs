@@ -226,13 +226,27 @@ pub fn is_not_found(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. })
 }
 
+/// Whether the store knows who asks and says no, or doesn't know. Trying again can't help. The client names it for some requests; for
+/// listings only its text does.
+#[must_use]
+pub fn is_denied(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    match error {
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
+        E::Generic { source, .. } => {
+            let text = source.to_string();
+            ["403 Forbidden", "401 Unauthorized"].iter().any(|status| text.contains(status))
+        }
+        _ => false,
+    }
+}
+
 /// The error of a request to a store: what was being done, to what, and whether a retry can help.
 #[must_use]
 pub fn failed(doing: &str, to: &dyn fmt::Display, error: object_store::Error) -> Error {
-    use object_store::Error as E;
     let (code, hint) = match &error {
-        E::NotFound { .. } => (Code::NotFound, ""),
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+        object_store::Error::NotFound { .. } => (Code::NotFound, ""),
+        _ if is_denied(&error) => {
             (Code::Io, " (look at s3.access-key and s3.secret-key of this process, or its environment)")
         }
         _ => (Code::Io, ""),

@@ -3,8 +3,8 @@
 #
 #   install.sh toolchain   what the build of librdkafka and OpenSSL calls: before cargo, by every target that builds
 #   install.sh kafka       the broker alone (JDK, jars, its class data archive)
-#   install.sh             all of it: DuckDB (the judge of answers), the vega-datasets flights (real input), Helm and the
-#                          Kubernetes schemas, Kafka, and versitygw, which speaks S3
+#   install.sh             all of it: DuckDB (the judge of answers), pyarrow (reads state files), the vega-datasets flights
+#                          (real input), Helm and the Kubernetes schemas, Kafka, and versitygw, which speaks S3
 #
 # Everything but Debian's packages goes under $WEIR_CACHE, so that a second clone finds it.
 set -euo pipefail
@@ -14,6 +14,7 @@ mkdir -p "$cache"
 
 duckdb=2.0.0
 kubernetes_validate=1.37.0
+pyarrow=26.0.1
 vega_datasets=3.2.1
 helm=3.22.0
 versitygw=1.8.0
@@ -54,12 +55,12 @@ install_venv() {
 }
 
 install_python() {
-    local marker="$cache/venv/.duckdb-$duckdb-validate-$kubernetes_validate"
+    local marker="$cache/venv/.duckdb-$duckdb-validate-$kubernetes_validate-pyarrow-$pyarrow"
     [ -e "$marker" ] && return
     install_venv
-    say "Python: duckdb $duckdb, kubernetes-validate $kubernetes_validate"
+    say "Python: duckdb $duckdb, kubernetes-validate $kubernetes_validate, pyarrow $pyarrow"
     "$cache/venv/bin/pip" install --quiet --disable-pip-version-check \
-        "duckdb==$duckdb" "kubernetes-validate==$kubernetes_validate" pyyaml
+        "duckdb==$duckdb" "kubernetes-validate==$kubernetes_validate" "pyarrow==$pyarrow" pyyaml
     touch "$marker"
 }
 

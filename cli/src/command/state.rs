@@ -229,6 +229,8 @@ fn operator(operator: &show::OperatorSummary) -> Value {
         "parallelism": operator.parallelism,
         "splits": operator.splits,
         "committables": operator.committables,
+        "blobs": operator.blobs,
+        "blob-bytes": operator.blob_bytes,
         "operator-state-entries": operator.operator_state_entries,
         "states": states,
     })

@@ -30,6 +30,7 @@ mod operations;
 mod recovery;
 mod slow_sink;
 mod smoke;
+mod snapshots;
 mod topics;
 
 use weir_chaos::{cluster, process, servers};

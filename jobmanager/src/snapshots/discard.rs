@@ -21,6 +21,14 @@ const GRACE: Duration = Duration::from_secs(600);
 /// So many checkpoints are let go between two looks for orphans.
 const LOOK_EVERY: u32 = 50;
 
+/// Nothing of a job that has ended is on its way: everything is old, and of an attempt that is over.
+const ENDED: Rules = Rules {
+    now_millis: i64::MAX,
+    grace: Duration::ZERO,
+    attempt: Attempt(u32::MAX),
+    completed: CheckpointId(u64::MAX),
+};
+
 impl Snapshots {
     /// Deletes snapshots of a job, and their files as far as no other one of the job reaches them.
     pub(crate) async fn discard(
@@ -35,6 +43,9 @@ impl Snapshots {
         FailPoint::BeforeDiscard.passed().await?;
         if discard.everything {
             return delete_job(&storage, &job_folder).await;
+        }
+        if discard.orphans {
+            return self.remove_orphans(plan, &ENDED).await;
         }
         let mut folders = Vec::new();
         for path in &discard.paths {
@@ -62,6 +73,12 @@ impl Snapshots {
 
     /// Looks for orphans of the job's earlier attempts and of checkpoints that came to nothing.
     pub(crate) async fn collect(&self, plan: &JobPlan, attempt: Attempt, now_millis: i64) -> Result<()> {
+        let completed = CheckpointId(0);
+        self.remove_orphans(plan, &Rules { now_millis, grace: GRACE, attempt, completed }).await
+    }
+
+    /// Removes what nobody reaches. What is complete is at least what the job's newest checkpoint says.
+    async fn remove_orphans(&self, plan: &JobPlan, rules: &Rules) -> Result<()> {
         let Some((storage, job_folder)) = self.job_folder(plan)? else { return Ok(()) };
         let reachable = {
             let of_job = self.of_job(plan.job);
@@ -71,11 +88,11 @@ impl Snapshots {
             };
             (registry.reachable(), registry.newest().unwrap_or(CheckpointId(0)))
         };
-        let (reachable, completed) = reachable;
-        let rules = Rules { now_millis, grace: GRACE, attempt, completed };
+        let (reachable, newest) = reachable;
+        let rules = Rules { completed: newest.max(rules.completed), ..*rules };
         let removed = collect(&storage, &job_folder, &reachable, &rules).await?;
         if !removed.is_empty() {
-            tracing::info!(job = %plan.job, %attempt, count = removed.len(), "orphans of checkpoints were removed");
+            tracing::info!(job = %plan.job, attempt = %rules.attempt, count = removed.len(), "orphans of checkpoints were removed");
         }
         for removal in removed {
             if let Removal::Delete(path) = removal

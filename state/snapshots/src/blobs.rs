@@ -53,21 +53,25 @@ impl Blobs for BlobFolder {
     }
 
     async fn get(&self, blob: &Blob) -> Result<Bytes> {
-        let path = self.folder.clone().join(blob.name.as_str());
-        let bytes = match self.storage.get(&path).await {
-            Err(error) if error.code() == Code::NotFound => {
-                return Err(Damage::missing(path.as_ref(), blob.bytes).into());
-            }
-            bytes => bytes?,
-        };
-        let found = ContentHash::of(&bytes);
-        if bytes.len() as u64 != blob.bytes || found.0 != blob.hash {
-            let expected = format!("{} bytes with hash {}", blob.bytes, ContentHash(blob.hash));
-            let actual = format!("{} bytes with hash {found}", bytes.len());
-            return Err(Damage::new(path.as_ref(), 0, "the blob", expected, actual).into());
-        }
-        Ok(bytes)
+        read(&self.storage, &self.folder.clone().join(blob.name.as_str()), blob).await
     }
+}
+
+/// The blob that lies at `path`, if every byte of it is as it was written.
+pub async fn read(storage: &Storage, path: &Path, blob: &Blob) -> Result<Bytes> {
+    let bytes = match storage.get(path).await {
+        Err(error) if error.code() == Code::NotFound => {
+            return Err(Damage::missing(path.as_ref(), blob.bytes).into());
+        }
+        bytes => bytes?,
+    };
+    let found = ContentHash::of(&bytes);
+    if bytes.len() as u64 != blob.bytes || found.0 != blob.hash {
+        let expected = format!("{} bytes with hash {}", blob.bytes, ContentHash(blob.hash));
+        let actual = format!("{} bytes with hash {found}", bytes.len());
+        return Err(Damage::new(path.as_ref(), 0, "the blob", expected, actual).into());
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a process keeps of its snapshots on its own disk, so that a restart on the same host downloads nothing.
 //!
-//! Invariant: the folder holds at most so many bytes; a copy is never trusted: whoever reads it verifies what it gets against the
+//! Invariant: the folder holds at most so many bytes and files, those that were used last: what newer checkpoints replace goes by itself. A copy is never trusted: whoever reads it verifies what it gets against the
 //! manifest, and falls back to the store. So nothing here is synced, and a torn copy is only a lost one.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,9 @@ use bytes::Bytes;
 use weir_api::error::{Error, Result};
 
 use crate::name::FileName;
+
+/// How many files there are at most: a checkpoint that changes little writes files of a few kilobytes, thousands an hour.
+const MAX_FILES: usize = 8192;
 
 /// A folder of copies. Clones share it.
 #[derive(Clone, Debug)]
@@ -28,36 +31,44 @@ struct Folder {
 struct Held {
     /// Size, and when it was last used.
     files: BTreeMap<FileName, (u64, u64)>,
+    /// The one that was used longest ago comes first.
+    by_use: BTreeMap<u64, FileName>,
     bytes: u64,
     uses: u64,
 }
 
 impl Held {
     fn touch(&mut self, name: &FileName) -> bool {
+        let Some(file) = self.files.get_mut(name) else { return false };
         self.uses += 1;
-        let uses = self.uses;
-        self.files.get_mut(name).map(|file| file.1 = uses).is_some()
+        self.by_use.remove(&file.1);
+        self.by_use.insert(self.uses, *name);
+        file.1 = self.uses;
+        true
     }
 
     fn add(&mut self, name: FileName, bytes: u64) {
         self.remove(&name);
         self.uses += 1;
         self.files.insert(name, (bytes, self.uses));
+        self.by_use.insert(self.uses, name);
         self.bytes += bytes;
     }
 
     fn remove(&mut self, name: &FileName) {
-        if let Some((bytes, _)) = self.files.remove(name) {
+        if let Some((bytes, used)) = self.files.remove(name) {
+            self.by_use.remove(&used);
             self.bytes -= bytes;
         }
     }
 
-    /// Takes out what was used longest ago until `room` more bytes fit.
+    /// Takes out what was used longest ago until one more file with `room` more bytes fits.
     fn make_room(&mut self, room: u64, max_bytes: u64) -> Vec<FileName> {
         let mut out = Vec::new();
-        while self.bytes + room > max_bytes {
-            let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name);
-            let Some(name) = oldest else { break };
+        while self.bytes + room > max_bytes || self.files.len() >= MAX_FILES {
+            let Some((_, name)) = self.by_use.first_key_value().map(|(used, name)| (*used, *name)) else {
+                break;
+            };
             self.remove(&name);
             out.push(name);
         }
@@ -189,6 +200,22 @@ mod tests {
         assert!(other.read(&name(2), 0, 1).await.is_none());
         other.keep(name(3), vec![3; 60].into()).await.unwrap();
         assert!(one.read(&name(1), 0, 1).await.is_none(), "it made room");
+    }
+
+    #[test]
+    fn many_small_files_are_too_many() {
+        let mut held = Held::default();
+        for n in 0..20_000 {
+            let out = held.make_room(1, 1 << 30);
+            assert_eq!(out.len(), usize::from(n >= MAX_FILES as u64), "{n}");
+            held.add(name(n), 1);
+            // One of them is used again and again.
+            assert!(held.touch(&name(0)) && !out.contains(&name(0)));
+        }
+        assert_eq!(
+            (held.files.len(), held.by_use.len(), held.bytes),
+            (MAX_FILES, MAX_FILES, MAX_FILES as u64)
+        );
     }
 
     #[tokio::test]

@@ -55,6 +55,10 @@ pub struct OperatorSummary {
     pub splits: usize,
     /// How many committables wait.
     pub committables: usize,
+    /// How many blobs they refer to.
+    pub blobs: usize,
+    /// The blobs' size.
+    pub blob_bytes: u64,
 }
 
 /// A keyed state's part.
@@ -99,6 +103,8 @@ pub fn show(manifest: &Manifest) -> Vec<OperatorSummary> {
             (schema.state.clone(), sum)
         };
         let subtasks = &operator.subtasks;
+        let pending = || subtasks.iter().flat_map(|subtask| &subtask.committables);
+        let blobs = || pending().flat_map(|pending| &pending.entries).flat_map(|entry| &entry.blobs);
         OperatorSummary {
             uid: operator.uid.clone(),
             name: operator.name.clone(),
@@ -110,7 +116,9 @@ pub fn show(manifest: &Manifest) -> Vec<OperatorSummary> {
                 .map(|s| s.entries.len())
                 .sum(),
             splits: subtasks.iter().map(|subtask| subtask.splits.len()).sum(),
-            committables: subtasks.iter().flat_map(|s| &s.committables).map(|c| c.entries.len()).sum(),
+            committables: pending().map(|pending| pending.entries.len()).sum(),
+            blobs: blobs().count(),
+            blob_bytes: blobs().map(|blob| blob.bytes).sum(),
         }
     };
     manifest.operators.iter().map(summary).collect()

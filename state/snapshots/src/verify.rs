@@ -1,14 +1,16 @@
 //! Reads every byte of a snapshot and says what is wrong with it, and what it holds.
 //!
-//! Invariant: a report without problems means that restoring finds every row. Reads, and changes nothing; files come whole into
+//! Invariant: a report without problems means that restoring finds every row, and every blob of output that waits for its commit. Reads, and changes nothing; files come whole into
 //! memory, a few at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 use weir_api::error::{Code, Error, Result};
+use weir_api::sink::Blob;
 
+use crate::blobs;
 use crate::damage::Damage;
 use crate::layout::SnapshotFolder;
 use crate::manifest::{FileHandle, Manifest, StateSchema};
@@ -24,7 +26,7 @@ const CONCURRENT: usize = 4;
 pub struct Report {
     /// The snapshot.
     pub manifest: Manifest,
-    /// How many files were read, the manifest not counted.
+    /// How many files were read, blobs included, the manifest not.
     pub files: usize,
     /// How many bytes they have by the manifest.
     pub bytes: u64,
@@ -62,7 +64,13 @@ pub async fn verify(storage: &Storage, folder: &SnapshotFolder) -> Result<Report
             }
         }
     }
-    let files = wanted.len();
+    let folder_of_blobs = folder.blobs(manifest.kind);
+    let blobs: BTreeMap<Path, Blob> = manifest
+        .blobs()
+        .map(|blob| (folder_of_blobs.clone().join(blob.name.as_str()), blob.clone()))
+        .collect();
+    let files = wanted.len() + blobs.len();
+    let bytes = manifest.totals.full_bytes + blobs.values().map(|blob| blob.bytes).sum::<u64>();
     let checks = wanted.into_iter().map(|(schema, contents, file)| {
         let path = folder.file(&file);
         async move { check(storage, path, schema, contents, file).await }
@@ -72,7 +80,12 @@ pub async fn verify(storage: &Storage, folder: &SnapshotFolder) -> Result<Report
         problems.extend(outcome.err());
     }
     drop(checks);
-    let bytes = manifest.totals.full_bytes;
+    let checks = blobs.iter().map(|(path, blob)| blobs::read(storage, path, blob));
+    let mut checks = stream::iter(checks).buffered(CONCURRENT);
+    while let Some(outcome) = checks.next().await {
+        problems.extend(outcome.err());
+    }
+    drop(checks);
     Ok(Report { manifest, files, bytes, problems })
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use weir_api::error::Code;
+use weir_api::Result;
 use weir_api::id::ExecutionId;
 use weir_api::sink::{Blob, Blobs};
-use weir_api::{Error, Result};
+use weir_snapshots::blobs;
 use weir_snapshots::layout::JobFolder;
 use weir_snapshots::name::ContentHash;
 use weir_snapshots::storage::Storage;
@@ -44,15 +44,6 @@ impl Blobs for TaskBlobs {
     }
 
     async fn get(&self, blob: &Blob) -> Result<Bytes> {
-        let path = self.folder.task_owned(&blob.name);
-        let bytes = self.storage.get(&path).await?;
-        if bytes.len() as u64 != blob.bytes || ContentHash::of(&bytes).0 != blob.hash {
-            let message = format!(
-                "{path} doesn't hold the {} bytes that were written; what it was to commit is lost",
-                blob.bytes
-            );
-            return Err(Error::new(Code::SnapshotDamaged, message));
-        }
-        Ok(bytes)
+        blobs::read(&self.storage, &self.folder.task_owned(&blob.name), blob).await
     }
 }

@@ -453,6 +453,7 @@ impl Job {
                     paths,
                     completed,
                     everything: false,
+                    orphans: false,
                 })));
             }
             Action::Answer { kind, result } => self.answer(&kind, result),

@@ -68,6 +68,8 @@ pub struct Discard {
     pub completed: bool,
     /// The job has ended: nothing in its folder is needed any more.
     pub everything: bool,
+    /// The job has ended: nothing is on its way any more, so what its retained snapshots don't reach goes at once.
+    pub orphans: bool,
 }
 
 impl Job {
@@ -139,7 +141,7 @@ impl Job {
         self.checkpoints.restored()
     }
 
-    /// The job's end is recorded: its checkpoints go, unless somebody may want to go on from them.
+    /// The job's end is recorded: its checkpoints go, unless somebody may want to go on from them. Then only what they don't reach goes.
     pub(super) fn discard_at_the_end(&self, status: JobStatus, effects: &mut Vec<Effect>) {
         let goes = match status {
             JobStatus::Finished => true,
@@ -148,10 +150,11 @@ impl Job {
         };
         let retained = self.checkpoints.recovery(self.attempt).retained;
         let is_anything_there = !retained.is_empty() || self.checkpoints.settings().interval.is_some();
-        if goes && is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
-            let own = retained.into_iter().filter(|retained| !retained.is_savepoint);
+        if is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
+            let own = retained.into_iter().filter(|retained| goes && !retained.is_savepoint);
             let paths = own.map(|retained| retained.path).collect();
-            effects.push(Effect::Discard(Box::new(Discard { paths, completed: true, everything: true })));
+            let discard = Discard { paths, completed: true, everything: goes, orphans: !goes };
+            effects.push(Effect::Discard(Box::new(discard)));
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Decides when a put counts, how much is on its way at once, and who wins where two write one name. Invariant: what [`Storage::put`]
 //! or [`Storage::create`] has returned for is durable and whole; nothing is ever seen half-written. Requests to object stores are
-//! tried again by their client (see `weir_api::storage`). Knows nothing of what the bytes are.
+//! tried again by their client (see `weir_api::storage`), and by [`again`] where it doesn't. Knows nothing of what the bytes are.
 
+mod again;
 mod disk;
 #[cfg(test)]
 mod tests;
@@ -21,12 +22,15 @@ use object_store::path::Path;
 pub use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use weir_api::error::{Error, Result};
+use weir_api::error::{Code, Error, Result};
 use weir_api::storage::{Location, failed, is_not_found};
 
+use again::again;
 pub use disk::TEMPORARY;
 pub use upload::Record;
 
+/// How often a file is written that others seem to be writing.
+const CONFLICTS: u32 = 5;
 /// Bytes in flight are counted in units of this.
 const UNIT: usize = 1024;
 
@@ -144,10 +148,7 @@ impl Storage {
             Writes::Disk(files) => {
                 self.put_on_disk(files, path, bytes, disk::Mode::Replace).await.map_err(Error::from)
             }
-            Writes::Objects(_) => self
-                .0
-                .objects
-                .put(path, bytes.into())
+            Writes::Objects(_) => again(|| self.0.objects.put(path, bytes.clone().into()))
                 .await
                 .map(drop)
                 .map_err(|error| failed("write", path, error)),
@@ -158,52 +159,61 @@ impl Storage {
     /// Writes a file that nobody has written, in one step that only one of several writers can win.
     pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created> {
         let _room = self.room(bytes.len()).await?;
-        let taken = match &self.0.writes {
-            Writes::Disk(files) => {
-                match self.put_on_disk(files, path, bytes.clone(), disk::Mode::Create).await {
-                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => true,
-                    outcome => {
-                        outcome.map_err(|error| Error::from(error).context(format_args!("write {path}")))?;
-                        false
+        for _ in 0..CONFLICTS {
+            let is_taken = match &self.0.writes {
+                Writes::Disk(files) => {
+                    match self.put_on_disk(files, path, bytes.clone(), disk::Mode::Create).await {
+                        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => true,
+                        Err(error) => return Err(Error::from(error).context(format_args!("write {path}"))),
+                        Ok(()) => false,
                     }
                 }
+                Writes::Objects(_) => self.create_object(path, &bytes).await?,
+            };
+            if !is_taken {
+                return Ok(Created::Ours);
             }
-            Writes::Objects(_) => {
-                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-                match self.0.objects.put_opts(path, bytes.clone().into(), options).await {
-                    Err(
-                        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-                    ) => true,
-                    outcome => {
-                        outcome.map_err(|error| failed("write", path, error))?;
-                        false
-                    }
-                }
+            // The answer to our own first try may have been lost, so the content says who won.
+            match self.get(path).await {
+                Ok(found) if found == bytes => return Ok(Created::Ours),
+                Ok(found) => return Ok(Created::Theirs(found)),
+                // S3 answers with a conflict while somebody else's write is under way, which may come to nothing.
+                Err(error) if error.code() == Code::NotFound => {}
+                Err(error) => return Err(error),
             }
-        };
-        if !taken {
-            return Ok(Created::Ours);
         }
-        // The answer to our own first try may have been lost, so the content says who won.
-        let found = self.get(path).await?;
-        Ok(if found == bytes { Created::Ours } else { Created::Theirs(found) })
+        Err(Error::new(Code::Io, format!("write {path}: others were writing it, and it isn't there yet")))
+    }
+
+    /// Whether somebody has written it already.
+    async fn create_object(&self, path: &Path, bytes: &Bytes) -> Result<bool> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let put = || self.0.objects.put_opts(path, bytes.clone().into(), options.clone());
+        match again(put).await {
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(true)
+            }
+            outcome => outcome.map(|_| false).map_err(|error| failed("write", path, error)),
+        }
     }
 
     /// A whole file.
     pub async fn get(&self, path: &Path) -> Result<Bytes> {
-        let read = async { self.0.objects.get(path).await?.bytes().await };
-        read.await.map_err(|error| failed("read", path, error))
+        let read = || async { self.0.objects.get(path).await?.bytes().await };
+        again(read).await.map_err(|error| failed("read", path, error))
     }
 
     /// `length` bytes of a file from `offset` on.
     pub async fn get_range(&self, path: &Path, offset: u64, length: u64) -> Result<Bytes> {
         let range = offset..offset.saturating_add(length);
-        self.0.objects.get_range(path, range).await.map_err(|error| failed("read", path, error))
+        again(|| self.0.objects.get_range(path, range.clone()))
+            .await
+            .map_err(|error| failed("read", path, error))
     }
 
     /// A file's size; `None`: it isn't there.
     pub async fn size(&self, path: &Path) -> Result<Option<u64>> {
-        match self.0.objects.head(path).await {
+        match again(|| self.0.objects.head(path)).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(failed("look for", path, error)),
@@ -220,13 +230,13 @@ impl Storage {
             modified_millis: meta.last_modified.timestamp_millis(),
             bytes: meta.size,
         };
-        let all = self.0.objects.list(Some(folder)).map_ok(listed).try_collect();
-        all.await.map_err(|error| failed("list", folder, error))
+        let all = || self.0.objects.list(Some(folder)).map_ok(listed).try_collect();
+        again(all).await.map_err(|error| failed("list", folder, error))
     }
 
     /// The folders and files right below `folder`.
     pub async fn list_names(&self, folder: &Path) -> Result<Vec<Path>> {
-        let found = self.0.objects.list_with_delimiter(Some(folder)).await;
+        let found = again(|| self.0.objects.list_with_delimiter(Some(folder))).await;
         let found = found.map_err(|error| failed("list", folder, error))?;
         Ok(found
             .common_prefixes
@@ -237,7 +247,7 @@ impl Storage {
 
     /// Removes a file. One that is gone already is fine.
     pub async fn delete(&self, path: &Path) -> Result<()> {
-        match self.0.objects.delete(path).await {
+        match again(|| self.0.objects.delete(path)).await {
             Err(error) if !is_not_found(&error) => Err(failed("delete", path, error)),
             _ => Ok(()),
         }

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use weir_api::error::{Error, Result};
 use weir_api::storage::{failed, is_not_found};
 
+use super::again::again;
 use super::{Storage, Writes};
 use crate::layout::JobFolder;
 use crate::name::FileName;
@@ -60,7 +61,8 @@ impl Storage {
         path: &Path,
         bytes: Bytes,
     ) -> Result<()> {
-        let begun = uploads.create_multipart(path).await;
+        // Where the answer is lost, an upload without parts stays, which costs nothing.
+        let begun = again(|| uploads.create_multipart(path)).await;
         let id = begun.map_err(|error| failed("begin an upload to", path, error))?;
         let record = Record { target: path.clone(), id };
         let outcome = async {
@@ -84,13 +86,13 @@ impl Storage {
             let part = bytes.slice(index * step..((index + 1) * step).min(size));
             async move {
                 let _room = self.room(part.len()).await?;
-                let sent = uploads.put_part(path, &record.id, index, part.into()).await;
+                let sent = again(|| uploads.put_part(path, &record.id, index, part.clone().into())).await;
                 sent.map_err(|error| failed("upload a part of", path, error))
             }
         };
         let parts = stream::iter((0..size.div_ceil(step)).map(part));
         let parts: Vec<PartId> = parts.buffered(self.0.limits.concurrent.max(1)).try_collect().await?;
-        match uploads.complete_multipart(path, &record.id, parts).await {
+        match again(|| uploads.complete_multipart(path, &record.id, parts.clone())).await {
             // The answer to a first try was lost: the upload is over, the object is there.
             Err(error) if is_not_found(&error) && self.size(path).await? == Some(size as u64) => Ok(()),
             outcome => outcome.map(drop).map_err(|error| failed("complete the upload of", path, error)),
@@ -108,7 +110,7 @@ impl Storage {
 
     async fn give_up(&self, at: &Path, record: &Record) -> Result<()> {
         if let Writes::Objects(uploads) = &self.0.writes {
-            match uploads.abort_multipart(&record.target, &record.id).await {
+            match again(|| uploads.abort_multipart(&record.target, &record.id)).await {
                 Err(error) if !is_not_found(&error) => {
                     return Err(failed("give up the upload of", &record.target, error));
                 }

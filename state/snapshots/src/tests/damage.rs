@@ -10,11 +10,13 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use weir_api::error::Code;
 use weir_api::graph::KeyGroupRange;
-use weir_api::id::{CheckpointId, JobId};
+use weir_api::id::{Attempt, CheckpointId, JobId};
+use weir_api::sink::{Blobs, Committable};
 use weir_api::state::StateTable;
 
+use crate::blobs::BlobFolder;
 use crate::layout::{JobFolder, SnapshotFolder};
-use crate::manifest::{Layer, Manifest, Scope};
+use crate::manifest::{Layer, Manifest, PendingCommittables, Scope};
 use crate::restore::{Source, complete};
 use crate::sample::{delta_batch, delta_schema, handle, manifest, table};
 use crate::show::{list, show};
@@ -45,7 +47,16 @@ async fn snapshot(storage: &Storage) -> (SnapshotFolder, Manifest) {
         batches: vec![delta_batch(&rows)],
     };
     let delta = write(storage, &job, &changes, Contents::Delta).await;
-    let manifest = manifest(1, vec![base, delta]);
+    let mut manifest = manifest(1, vec![base, delta]);
+    // Output that waits for its commit, in two blobs.
+    let blobs = BlobFolder::new(storage.clone(), job.task_owned_folder(), Attempt(1));
+    for rows in [vec![7; 900], (0..3000).map(|n| n as u8).collect()] {
+        let blob = blobs.put(rows.into()).await.unwrap();
+        let entries = vec![Committable { payload: Bytes::new(), blobs: vec![blob] }];
+        let checkpoint = CheckpointId(1);
+        let pending = PendingCommittables { checkpoint, encoding_version: 1, entries };
+        manifest.operators[0].subtasks[0].committables.push(pending);
+    }
     let folder = job.checkpoint(CheckpointId(1));
     assert!(complete(storage, &folder, &manifest).await.unwrap().is_none());
     (folder, manifest)
@@ -62,6 +73,7 @@ async fn a_snapshot_is_read_back_with_its_changes() {
     assert_eq!(listed.len(), 1, "`shared` is no snapshot");
     assert_eq!((&listed[0].folder, listed[0].manifest.as_ref().unwrap()), (&folder, &manifest));
     let shown = show(&manifest).remove(0);
+    assert_eq!((shown.committables, shown.blobs, shown.blob_bytes), (2, 2, 3900));
     let counts = &shown.states["counts"];
     assert_eq!((counts.rows, counts.layers), (128 * 4, 2));
     assert_eq!((counts.bytes, counts.files), (manifest.totals.full_bytes, manifest.files().count()));
@@ -104,8 +116,10 @@ async fn ten_thousand_damages_are_refused() {
     let storage = Storage::objects(store.clone(), store, "a", Limits::default());
     let (folder, manifest) = snapshot(&storage).await;
     let mut paths: Vec<_> = manifest.files().map(|file| folder.file(file)).collect();
+    let blobs = folder.job().task_owned_folder();
+    paths.extend(manifest.blobs().map(|blob| blobs.clone().join(blob.name.as_str())));
     paths.push(folder.metadata());
-    assert!(paths.len() > 4, "{} files", paths.len());
+    assert!(paths.len() > 6 && verify(&storage, &folder).await.unwrap().files == paths.len() - 1);
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut pick = |below: usize| (random.next_u64() % below as u64) as usize;
     #[expect(clippy::disallowed_methods, reason = "the test says how long it took")]
