@@ -21,6 +21,10 @@ const GRACE: Duration = Duration::from_secs(600);
 /// So many checkpoints are let go between two looks for orphans.
 const LOOK_EVERY: u32 = 50;
 
+/// How long after a job's end, and after each other, its folder is cleared up.
+const LOOKS_AT_THE_END: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(120)];
+
 /// Nothing of a job that has ended is on its way: everything is old, and of an attempt that is over.
 const ENDED: Rules = Rules {
     now_millis: i64::MAX,
@@ -38,15 +42,12 @@ impl Snapshots {
         discard: Discard,
         now_millis: i64,
     ) -> Result<()> {
+        if discard.everything || discard.orphans {
+            return self.clear_up(plan, discard.everything).await;
+        }
         let Some((storage, job_folder)) = self.job_folder(plan)? else { return Ok(()) };
         let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
         FailPoint::BeforeDiscard.passed().await?;
-        if discard.everything {
-            return delete_job(&storage, &job_folder).await;
-        }
-        if discard.orphans {
-            return self.remove_orphans(plan, &ENDED).await;
-        }
         let mut folders = Vec::new();
         for path in &discard.paths {
             folders.push(SnapshotFolder::named(&self.open(path)?.1));
@@ -69,6 +70,24 @@ impl Snapshots {
             storage.remove_folder(folder.path()).await;
         }
         if is_due { self.collect(plan, attempt, now_millis).await } else { Ok(()) }
+    }
+
+    /// Removes what a job leaves that has ended: everything, or what nobody reaches. Files that were on their way when its tasks were
+    /// cancelled may arrive later, so it looks again.
+    async fn clear_up(&self, plan: &JobPlan, everything: bool) -> Result<()> {
+        let Some((storage, job_folder)) = self.job_folder(plan)? else { return Ok(()) };
+        let mut outcome = Ok(());
+        for wait in LOOKS_AT_THE_END {
+            tokio::time::sleep(wait).await;
+            let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
+            FailPoint::BeforeDiscard.passed().await?;
+            outcome = if everything {
+                delete_job(&storage, &job_folder).await
+            } else {
+                self.remove_orphans(plan, &ENDED).await
+            };
+        }
+        outcome
     }
 
     /// Looks for orphans of the job's earlier attempts and of checkpoints that came to nothing.

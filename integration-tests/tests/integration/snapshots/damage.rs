@@ -121,11 +121,11 @@ fn a_damaged_checkpoint_is_refused_by_file_and_offset_before_any_output() {
     cluster.cancel(&job);
 
     let mut random = StdRng::seed_from_u64(5);
-    let started = std::time::Instant::now();
     for round in 0..restores {
         let (copies, output) = (folder.path().join("damaged"), folder.path().join(format!("output-{round}")));
         let copy = checkpoint.copy(&copies);
         let (done, names) = damage(&checkpoint, &copy, round, &mut random);
+        println!("{done}");
         let refusal = match start(&copy, &output) {
             Err(refusal) => refusal,
             Ok(job) => {
@@ -143,5 +143,5 @@ fn a_damaged_checkpoint_is_refused_by_file_and_offset_before_any_output() {
         assert_eq!(files(&output), Vec::<PathBuf>::new(), "{done}: there is output");
         std::fs::remove_dir_all(&copies).expect("the copy is removed");
     }
-    println!("{restores} restores refused in {:?}", started.elapsed());
+    println!("{restores} restores refused");
 }

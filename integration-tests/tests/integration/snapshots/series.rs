@@ -66,6 +66,8 @@ fn the_last_of_many_checkpoints_costs_what_the_first_did() {
     for (before, after) in first.open.iter().zip(&last.open) {
         assert!(*after <= before + 10, "open files grow: {looks:#?}");
     }
+    // What is printed is the measurement: here the machine may be busy with other tests.
+    assert!(last.millis <= first.millis * 2.0 + 20.0, "checkpoints take longer: {looks:#?}");
     // A chain of layers is merged before it has more.
     assert!(looks.iter().all(|look| look.files < 100), "files stay: {looks:#?}");
     let copies = files(&folder.path().join("copies")).len();

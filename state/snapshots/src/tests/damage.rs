@@ -50,13 +50,13 @@ async fn snapshot(storage: &Storage) -> (SnapshotFolder, Manifest) {
     let mut manifest = manifest(1, vec![base, delta]);
     // Output that waits for its commit, in two blobs.
     let blobs = BlobFolder::new(storage.clone(), job.task_owned_folder(), Attempt(1));
+    let mut entries = Vec::new();
     for rows in [vec![7; 900], (0..3000).map(|n| n as u8).collect()] {
         let blob = blobs.put(rows.into()).await.unwrap();
-        let entries = vec![Committable { payload: Bytes::new(), blobs: vec![blob] }];
-        let checkpoint = CheckpointId(1);
-        let pending = PendingCommittables { checkpoint, encoding_version: 1, entries };
-        manifest.operators[0].subtasks[0].committables.push(pending);
+        entries.push(Committable { payload: Bytes::new(), blobs: vec![blob] });
     }
+    let pending = PendingCommittables { checkpoint: CheckpointId(1), encoding_version: 1, entries };
+    manifest.operators[0].subtasks[0].committables.push(pending);
     let folder = job.checkpoint(CheckpointId(1));
     assert!(complete(storage, &folder, &manifest).await.unwrap().is_none());
     (folder, manifest)
