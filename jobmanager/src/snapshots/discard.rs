@@ -45,7 +45,7 @@ impl Snapshots {
         if discard.everything || discard.orphans {
             return self.clear_up(plan, discard.everything).await;
         }
-        let Some((storage, job_folder)) = self.job_folder(plan)? else { return Ok(()) };
+        let Some((storage, _)) = self.job_folder(plan)? else { return Ok(()) };
         let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
         FailPoint::BeforeDiscard.passed().await?;
         let mut folders = Vec::new();
