@@ -10,13 +10,14 @@ use std::time::Duration;
 use weir_api::error::{Code, Error, Result};
 use weir_api::fail_point::FailPoint;
 use weir_api::graph::OperatorNode;
-use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid};
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, VertexIndex};
 use weir_api::sink::{Blobs, CommitScope, Prepared, Sink};
 use weir_proto::v1::operator_spec::Kind;
 use weir_snapshots::blobs::BlobFolder;
 use weir_snapshots::manifest::Manifest;
 
 use crate::control::job::record::SinkCommit;
+use crate::control::regions::Vertices;
 use crate::snapshots::recover::Found;
 use crate::snapshots::{JobPlan, Snapshots};
 
@@ -83,21 +84,29 @@ impl Sinks {
         Ok(())
     }
 
-    /// Makes visible what the job's own snapshot holds, and keeps the attempts up to this one from committing anything after that.
+    /// Makes visible what the job's own snapshot holds, and keeps the attempts up to this one from committing anything after that:
+    /// those of all sinks, or only those of `part`, beside which the others go on.
     pub(crate) async fn fence(
         &self,
         attempt: Attempt,
+        part: Option<&Vertices>,
         found: Option<&Found>,
         writers: &BTreeMap<OperatorUid, u32>,
     ) -> Result<()> {
         let blobs = self.snapshots.blobs(&self.plan, attempt)?;
         let all = async {
             let mut runs = Vec::new();
-            for node in self.nodes() {
+            for (vertex, node) in self.placed_nodes() {
                 let Some(sink) = self.sink(node)? else { continue };
+                let is_over = part.is_none_or(|part| part.contains(&vertex));
+                // Tasks that live commit themselves.
+                if !is_over && sink.commits_in_task() {
+                    continue;
+                }
                 let prepared = found.map_or_else(Vec::new, |found| prepared(&found.manifest, &node.uid));
                 let most = writers.get(&node.uid).copied().unwrap_or(0).max(self.parallelism(node));
-                let scope = self.scope(self.plan.job, node, Some(attempt), most, blobs.clone());
+                let fence = is_over.then_some(attempt);
+                let scope = self.scope(self.plan.job, node, fence, most, blobs.clone());
                 runs.push(run(sink, node, scope, prepared));
             }
             together(runs).await
@@ -184,8 +193,13 @@ impl Sinks {
     }
 
     fn nodes(&self) -> impl Iterator<Item = &OperatorNode> {
-        let chains = self.plan.graph.vertices().iter().flat_map(|vertex| &vertex.chain);
-        chains.filter(|node| matches!(node.spec.kind, Some(Kind::Sink(_))))
+        self.placed_nodes().map(|(_, node)| node)
+    }
+
+    fn placed_nodes(&self) -> impl Iterator<Item = (VertexIndex, &OperatorNode)> {
+        let vertices = (0..).map(VertexIndex).zip(self.plan.graph.vertices());
+        let nodes = vertices.flat_map(|(index, vertex)| vertex.chain.iter().map(move |node| (index, node)));
+        nodes.filter(|(_, node)| matches!(node.spec.kind, Some(Kind::Sink(_))))
     }
 
     fn node(&self, sink: &SinkCommit) -> Result<&OperatorNode> {

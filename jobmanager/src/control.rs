@@ -19,6 +19,7 @@ pub mod measure;
 mod messages;
 pub mod now;
 pub mod planted;
+pub mod regions;
 pub mod restart;
 pub mod schedule;
 pub mod slots;
@@ -39,7 +40,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use weir_api::config::Configuration;
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{JobId, LeaderEpoch, TaskManagerId};
+use weir_api::id::{ExecutionId, JobId, LeaderEpoch, TaskManagerId};
 
 use self::checkpoint::Kind;
 use self::event::{Action, Event, ManagerInfo, SessionId};
@@ -355,7 +356,12 @@ impl Core {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let Some((needed, previous)) = job.wants_slots() else { continue };
             let hosts = hosts.get_or_insert_with(|| self.managers.hosts());
-            match self.slots.allocate(id, needed, previous, hosts, self.settings.spread) {
+            let placement = if job.keeps_slots() {
+                self.slots.refill(id, previous.slots, hosts, self.settings.spread)
+            } else {
+                self.slots.allocate(id, needed, previous, hosts, self.settings.spread)
+            };
+            match placement {
                 Ok(placement) => {
                     let mut effects = Vec::new();
                     let host = |slot: &Slot| hosts.get(&slot.manager).cloned().unwrap_or_default();
@@ -389,21 +395,22 @@ impl Core {
                 Effect::Persist => {
                     actions.push(Action::Persist { record: Box::new(job.record()), expected: job.version() });
                 }
-                Effect::Deploy => {
-                    for receiver in job.execution().managers() {
+                Effect::Deploy(part) => {
+                    for receiver in job.execution().managers_of(part.as_ref()) {
                         if let Some(session) = self.managers.session_of(&receiver) {
-                            let body = messages::deploy(job, &self.managers, &receiver);
+                            let body = messages::deploy(job, &self.managers, &receiver, part.as_ref());
                             actions.push(Action::Send(session, messages::message(self.epoch, body)));
                         }
                     }
                 }
-                Effect::CancelTasks(attempt, receivers) => {
+                Effect::CancelTasks(attempt, part) => {
+                    let receivers = job.execution().managers_of(part.as_ref());
                     for session in receivers.iter().filter_map(|id| self.managers.session_of(id)) {
-                        let body = messages::cancel(id, attempt);
+                        let body = messages::cancel(id, attempt, part.as_ref().map(|part| (part, job)));
                         actions.push(Action::Send(session, messages::message(self.epoch, body)));
                     }
                 }
-                Effect::Release(attempt, slots, stuck) => self.slots.release(id, attempt, &slots, stuck),
+                Effect::Release(slots, stuck) => self.slots.release(id, &slots, stuck),
                 Effect::Commit(attempt, checkpoint, sinks) => {
                     actions.push(Action::Commit { job: id, attempt, checkpoint, sinks });
                 }
@@ -414,15 +421,17 @@ impl Core {
                     actions.push(Action::WriteSnapshot { job: id, epoch: self.epoch, write });
                 }
                 Effect::Order(order) => {
-                    for session in
-                        job.execution().managers().iter().filter_map(|id| self.managers.session_of(id))
-                    {
-                        let body = messages::order(job, &order);
-                        actions.push(Action::Send(session, messages::message(self.epoch, body)));
+                    for (receiver, attempts) in job.execution().attempts() {
+                        let Some(session) = self.managers.session_of(&receiver) else { continue };
+                        for attempt in attempts {
+                            let body = messages::order(job, attempt, &order);
+                            actions.push(Action::Send(session, messages::message(self.epoch, body)));
+                        }
                     }
                 }
                 Effect::Discard(discard) => {
-                    actions.push(Action::Discard { job: id, attempt: job.attempt(), discard });
+                    let attempts = (job.execution().oldest_attempt(), job.attempt());
+                    actions.push(Action::Discard { job: id, attempts, discard });
                 }
                 Effect::Discover(vertex) => {
                     actions.push(Action::Discover { job: id, vertex, known: Arc::clone(job.splits()) });
@@ -464,14 +473,14 @@ impl Core {
         self.random.random()
     }
 
-    fn send_cancel(
-        &self,
-        receiver: &TaskManagerId,
-        job: JobId,
-        attempt: weir_api::id::Attempt,
-    ) -> Option<Action> {
+    /// Stops a task that nobody waits for, and those that it is connected with.
+    fn send_cancel(&self, receiver: &TaskManagerId, task: &ExecutionId) -> Option<Action> {
         let session = self.managers.session_of(receiver)?;
-        Some(Action::Send(session, messages::message(self.epoch, messages::cancel(job, attempt))))
+        let job = self.jobs.get(&task.job);
+        let region = job.map(|job| (job.regions().around([task.vertex]), job));
+        let part = region.as_ref().filter(|(part, _)| !part.is_empty()).map(|(part, job)| (part, *job));
+        let body = messages::cancel(task.job, task.attempt, part);
+        Some(Action::Send(session, messages::message(self.epoch, body)))
     }
 }
 

@@ -208,7 +208,8 @@ impl Service {
             tracing::error!(%job, code = %failure.code, error = failure.message, "metadata can't be written");
         }
         if let Event::Recovered { job, attempt, result: Ok(_) } = &event {
-            self.collect(*job, *attempt);
+            let found = self.core.job(*job).map(|job| job.execution().oldest_attempt());
+            self.collect(*job, (found.unwrap_or_default(), *attempt));
         }
         let actions = self.core.handle(event, self.now());
         self.perform(actions)
@@ -289,13 +290,13 @@ impl Service {
                     Event::SnapshotWritten { job, checkpoint, result }
                 });
             }
-            Action::Discard { job, attempt, discard } => {
+            Action::Discard { job, attempts, discard } => {
                 // One that was forgotten meanwhile leaves its files.
                 let (Ok(plan), now_millis) = (self.plan(job), self.clock.unix_millis()) else {
                     return Ok(());
                 };
                 self.work.spawn(async move {
-                    let discarded = snapshots.discard(&plan, attempt, *discard, now_millis);
+                    let discarded = snapshots.discard(&plan, attempts, *discard, now_millis);
                     if let Err(error) = guarded(discarded).await {
                         tracing::warn!(%job, error = error.chain(), "files of a checkpoint stay for now");
                     }
@@ -309,11 +310,11 @@ impl Service {
     }
 
     /// Removes what earlier attempts left, beside the one that begins.
-    fn collect(&mut self, job: JobId, attempt: Attempt) {
+    fn collect(&mut self, job: JobId, attempts: (Attempt, Attempt)) {
         let (Ok(plan), now_millis) = (self.plan(job), self.clock.unix_millis()) else { return };
         let snapshots = self.snapshots.clone();
         self.work.spawn(async move {
-            if let Err(error) = guarded(snapshots.collect(&plan, attempt, now_millis)).await {
+            if let Err(error) = guarded(snapshots.collect(&plan, attempts, now_millis)).await {
                 tracing::warn!(%job, error = error.chain(), "orphans of checkpoints stay for now");
             }
             Event::Tick

@@ -12,6 +12,7 @@ pub mod network;
 mod options;
 mod planted;
 pub mod protocol;
+mod region;
 mod service;
 mod session;
 mod slot;

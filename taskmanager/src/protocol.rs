@@ -5,6 +5,7 @@
 //! goes to the task's [`checkpoint::Machine`], whose actions say what is frozen, uploaded and acknowledged. Not for use otherwise:
 //! [`crate::TaskManager`] runs them.
 
+pub use crate::region::Region;
 pub use crate::session::backoff::Backoff;
 pub use crate::session::machine as session;
 pub use crate::task::aligner::{Aligner, Decision};

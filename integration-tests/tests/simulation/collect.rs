@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    pub(super) fn discard(&mut self, job: JobId, attempt: Attempt, discard: &Discard) {
+    pub(super) fn discard(&mut self, job: JobId, attempts: (Attempt, Attempt), discard: &Discard) {
         if discard.everything {
             let paths: Vec<_> = self.storage.below(&format!("{LOCATION}/{job}/")).cloned().collect();
             self.delete(paths);
@@ -83,7 +83,7 @@ impl World {
         }
         self.delete(paths);
         if self.random.chance(LOOKS) {
-            self.collect_orphans(job, attempt);
+            self.collect_orphans(job, attempts);
         }
     }
 
@@ -93,11 +93,12 @@ impl World {
         }
     }
 
-    fn collect_orphans(&mut self, job: JobId, attempt: Attempt) {
+    fn collect_orphans(&mut self, job: JobId, (oldest, attempt): (Attempt, Attempt)) {
         let Some(registry) = self.master.registries.get(&job) else { return };
         let rules = Rules {
             now_millis: self.now as i64,
             grace: GRACE,
+            oldest: if is_planted(Bug::SurvivorsFilesCollected) { attempt } else { oldest },
             attempt,
             completed: registry.newest().unwrap_or(CheckpointId(0)),
         };

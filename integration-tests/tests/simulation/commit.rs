@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use weir_api::error::Code;
-use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid};
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, VertexIndex};
 use weir_api::sink::Committable;
 use weir_jobmanager::control::checkpoint::assemble::{self, Positions};
 use weir_jobmanager::control::event::Event;
@@ -101,10 +101,18 @@ impl Commit {
         }
     }
 
+    /// Whether the writers of a sink are over; others commit themselves.
+    fn fences(&self, vertex: u32) -> bool {
+        let part = self.recovery().and_then(|recovery| recovery.part.as_ref());
+        self.fence().is_some() && part.is_none_or(|part| part.contains(&VertexIndex(vertex)))
+    }
+
     fn add(&mut self, checkpoint: CheckpointId, committable: &Committable) {
         let blob = committable.blobs.first().map(|blob| blob.name.as_str());
         let path = path_of(&committable.payload, blob);
         match (blob, owner_of(&committable.payload)) {
+            // Those of another job's savepoint have no writers any more.
+            (Some(_), Some((job, vertex, _))) if JobId::from_bytes([job; 16]) == self.job && !self.fences(vertex.into()) => {}
             (Some(_), Some((job, vertex, subtask))) => {
                 self.logs.entry((SinkId::new(job, vertex), subtask)).or_default().push((checkpoint.0, path));
             }
@@ -123,12 +131,11 @@ impl Commit {
 
     /// The transactional ids that may have a writer, those without anything to publish too.
     fn fence_all(&mut self, plan: &Plan, writers: &BTreeMap<OperatorUid, u32>) {
-        for (place, (commits, parallelism)) in plan.sinks.iter().enumerate() {
-            let vertex = place as u32 + 2;
-            let uid = OperatorUid::new(Plan::uid(vertex)).ok();
+        for (vertex, commits) in plan.all_sinks().filter(|(vertex, _)| self.fences(*vertex)).collect::<Vec<_>>() {
+            let uid = OperatorUid::new(plan.uid(vertex)).ok();
             let known = uid.and_then(|uid| writers.get(&uid)).copied().unwrap_or(0);
-            if *commits == Commits::Tasks {
-                for subtask in 0..known.max(*parallelism) {
+            if commits == Commits::Tasks {
+                for subtask in 0..known.max(plan.parallelism(vertex)) {
                     self.logs.entry((SinkId::new(plan.number, vertex as u8), subtask)).or_default();
                 }
             }
@@ -254,8 +261,10 @@ impl World {
 
     fn end_commit(&mut self, place: usize, result: Result<(), Failure>) {
         let Some(commit) = self.master.commits[place].take() else { return };
+        let is_whole = commit.recovery().is_none_or(|recovery| recovery.part.is_none());
         if let Some(fence) = commit.fence()
             && result.is_ok()
+            && (is_whole || is_planted(Bug::SurvivorsLeftoversRemoved))
         {
             self.remove_leftovers(commit.job, fence);
         }
@@ -313,7 +322,8 @@ impl World {
 
     fn discover(&mut self, job: JobId, vertex: u32) {
         let Some((_, record)) = self.metadata.records.get(&job) else { return };
-        let known = record.splits.iter().flat_map(|share| &share.splits);
+        let own = record.splits.iter().filter(|share| share.vertex == vertex);
+        let known = own.flat_map(|share| &share.splits);
         let known: BTreeSet<_> = known.map(|split| split.id.clone()).collect();
         let there = self.swarm.input.splits(self.now);
         let new = there.into_iter().filter(|split| !known.contains(&split.id)).collect();

@@ -5,6 +5,8 @@
 //!                      └─────by key──▶ topic   (committed by its tasks, recovered by the JobManager)
 //! ```
 //!
+//! Some jobs have two such pipelines, which read the same input and which no edge connects: where one fails, the other goes on.
+//!
 //! A source's records follow from the seed, its split and their position, so whoever looks at the output can say what it must be.
 
 use std::collections::BTreeMap;
@@ -98,6 +100,9 @@ pub(crate) struct Plan {
     pub(crate) counts: u32,
     /// By vertex, from the third on.
     pub(crate) sinks: Vec<(Commits, u32)>,
+    /// How many times all that; the last one with a task a vertex, if it is `narrow`.
+    pub(crate) pipelines: u32,
+    pub(crate) narrow: bool,
     /// Whether it ends by itself: then nothing can be found later.
     pub(crate) bounded: bool,
     pub(crate) config: BTreeMap<String, String>,
@@ -109,7 +114,10 @@ impl Plan {
     }
 
     pub(crate) fn parallelism(&self, vertex: u32) -> u32 {
-        match vertex {
+        if self.narrow && vertex >= self.width() {
+            return 1;
+        }
+        match self.role(vertex) {
             SOURCE => self.sources,
             COUNT => self.counts,
             sink => self.sinks.get(sink as usize - 2).map_or(0, |(_, parallelism)| *parallelism),
@@ -118,42 +126,66 @@ impl Plan {
 
     /// Who commits what a vertex writes; `None`: it writes nothing.
     pub(crate) fn commits(&self, vertex: u32) -> Option<Commits> {
-        vertex.checked_sub(2).and_then(|sink| self.sinks.get(sink as usize)).map(|(commits, _)| *commits)
+        self.role(vertex).checked_sub(2).and_then(|sink| self.sinks.get(sink as usize)).map(|(commits, _)| *commits)
+    }
+
+    /// How many vertices a pipeline has.
+    pub(crate) fn width(&self) -> u32 {
+        2 + self.sinks.len() as u32
     }
 
     pub(crate) fn vertices(&self) -> u32 {
-        2 + self.sinks.len() as u32
+        self.width() * self.pipelines
+    }
+
+    /// What a vertex is in its pipeline.
+    pub(crate) fn role(&self, vertex: u32) -> u32 {
+        vertex % self.width()
+    }
+
+    /// Every source.
+    pub(crate) fn all_sources(&self) -> impl Iterator<Item = u32> {
+        (0..self.vertices()).filter(|vertex| self.role(*vertex) == SOURCE)
+    }
+
+    /// Every sink.
+    pub(crate) fn all_sinks(&self) -> impl Iterator<Item = (u32, Commits)> {
+        (0..self.vertices()).filter_map(|vertex| Some((vertex, self.commits(vertex)?)))
     }
 
     /// Those that a vertex sends to.
     pub(crate) fn targets(&self, vertex: u32) -> std::ops::Range<u32> {
-        match vertex {
-            SOURCE => COUNT..COUNT + 1,
-            COUNT => 2..self.vertices(),
+        match self.role(vertex) {
+            SOURCE => vertex + 1..vertex + 2,
+            COUNT => vertex + 1..vertex - COUNT + self.width(),
             _ => 0..0,
         }
     }
 
-    pub(crate) fn uid(vertex: u32) -> String {
-        match vertex {
-            SOURCE => "source".to_owned(),
-            COUNT => "count".to_owned(),
-            sink => format!("sink {sink}"),
+    pub(crate) fn uid(&self, vertex: u32) -> String {
+        let pipeline = vertex / self.width();
+        match self.role(vertex) {
+            SOURCE => format!("source {pipeline}"),
+            COUNT => format!("count {pipeline}"),
+            sink => format!("sink {sink} {pipeline}"),
         }
     }
 
     /// What is recorded when it is submitted, with the splits that there are.
     pub(crate) fn record(&self, splits: &[Split], now: i64) -> JobRecord {
-        let mut shares: Vec<SplitAssignment> = (0..self.sources)
-            .map(|subtask| SplitAssignment { vertex: SOURCE, subtask, splits: Vec::new() })
-            .collect();
-        for (position, split) in splits.iter().enumerate() {
-            let share = position % shares.len();
-            shares[share].splits.push(split.clone());
+        let mut shares: Vec<SplitAssignment> = Vec::new();
+        for vertex in self.all_sources() {
+            let of = |subtask| SplitAssignment { vertex, subtask, splits: Vec::new() };
+            let mut own: Vec<_> = (0..self.parallelism(vertex)).map(of).collect();
+            for (position, split) in splits.iter().enumerate() {
+                let share = position % own.len();
+                own[share].splits.push(split.clone());
+            }
+            shares.append(&mut own);
         }
         let name = format!("job {}", self.number);
         let discovery =
-            if self.bounded { BTreeMap::new() } else { BTreeMap::from([(SOURCE, Duration::from_secs(2))]) };
+            self.all_sources().filter(|_| !self.bounded).map(|source| (source, Duration::from_secs(2))).collect();
         let spec = JobSpec {
             id: self.id(),
             sql: "INSERT INTO `out` SELECT * FROM `in`".to_owned(),
@@ -185,7 +217,7 @@ impl Plan {
         };
         let vertices = (0..self.vertices()).map(|vertex| {
             let kind = match self.commits(vertex) {
-                None if vertex == SOURCE => Kind::Source(SourceSpec {
+                None if self.role(vertex) == SOURCE => Kind::Source(SourceSpec {
                     table: Some(table("in")),
                     projected_schema: bytes.clone(),
                     ..Default::default()
@@ -194,8 +226,8 @@ impl Plan {
                 Some(Commits::Master) => Kind::Sink(SinkSpec { table: Some(table("files")) }),
                 Some(Commits::Tasks) => Kind::Sink(SinkSpec { table: Some(table("topic")) }),
             };
-            let output_schema = (vertex <= COUNT).then(|| Arc::clone(&schema));
-            let uid = Self::uid(vertex);
+            let output_schema = (self.role(vertex) <= COUNT).then(|| Arc::clone(&schema));
+            let uid = self.uid(vertex);
             let node = OperatorNode {
                 uid: OperatorUid::new(uid.clone()).unwrap(),
                 name: uid,
@@ -205,7 +237,7 @@ impl Plan {
             JobVertex::new(vec![node], self.parallelism(vertex)).unwrap()
         });
         let vertices: Vec<_> = vertices.collect();
-        let edges = [SOURCE, COUNT].into_iter().flat_map(|source| {
+        let edges = (0..self.vertices()).flat_map(|source| {
             self.targets(source).map(move |target| JobEdge {
                 source: source as usize,
                 target: target as usize,

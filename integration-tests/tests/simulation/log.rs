@@ -45,6 +45,8 @@ enum Entry {
 struct Producer {
     epoch: u32,
     open: Option<usize>,
+    /// Its last transaction was open for too long.
+    has_expired: bool,
 }
 
 /// See the module.
@@ -70,6 +72,7 @@ impl Log {
             return producer.epoch;
         }
         producer.epoch += 1;
+        producer.has_expired = false;
         if let Some(open) = producer.open.take() {
             self.transactions[open].state = State::Aborted;
         }
@@ -122,10 +125,16 @@ impl Log {
                 self.transactions[open].state = State::Aborted;
                 producer.open = None;
                 producer.epoch += 1;
+                producer.has_expired = true;
                 self.expired += 1;
             }
         }
         self.scan();
+    }
+
+    /// Whether the broker has aborted what the last producer of a transactional id left open.
+    pub(crate) fn has_expired(&self, id: TransactionalId) -> bool {
+        self.producers.get(&id).is_some_and(|producer| producer.has_expired)
     }
 
     /// How far a writer's output is complete, as a reader of committed records sees it.

@@ -2,7 +2,7 @@
 //!
 //! A generation is one life of the process. What it had sent out when it died may still arrive; answers to it go nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weir_api::error::Code;
@@ -12,7 +12,8 @@ use weir_jobmanager::control::Settings;
 use weir_jobmanager::control::event::{Action, Event, SessionId};
 use weir_jobmanager::control::job::{Failure, Limits};
 use weir_jobmanager::control::schedule::Spread;
-use weir_proto::v1::JobManagerMessage;
+use weir_jobmanager::control::task::TaskState;
+use weir_proto::v1::{DeployTasks, JobManagerMessage};
 use weir_snapshots::registry::Registry;
 
 use super::commit::Commit;
@@ -20,6 +21,7 @@ use super::metadata;
 use super::network::Host;
 use super::planted::{Bug, is_planted};
 use super::swarm::Kind;
+use super::task::Task;
 use super::world::{Happening, Life, World};
 
 /// Where checkpoints go.
@@ -60,6 +62,8 @@ pub(crate) struct Master {
     arrivals: BTreeMap<(SessionId, bool), u64>,
     pub(super) registries: BTreeMap<JobId, Registry>,
     pub(super) story: super::story::Story,
+    /// Deployments of parts of jobs.
+    partial: BTreeSet<(JobId, u32)>,
 }
 
 impl Master {
@@ -197,7 +201,7 @@ impl World {
                     self.begin_commit(Commit::of_recovery(job, attempt, *recovery));
                 }
                 Action::WriteSnapshot { job, epoch, write } => self.write_snapshot(job, epoch, &write),
-                Action::Discard { job, attempt, discard } => self.discard(job, attempt, &discard),
+                Action::Discard { job, attempts, discard } => self.discard(job, attempts, &discard),
                 Action::Discover { job, vertex, .. } => {
                     let wait = self.random.below(500);
                     self.after(wait, Happening::MasterGoesOn(generation, Operation::Discover(job, vertex.0)));
@@ -327,12 +331,45 @@ impl World {
             Some(Body::AbortCheckpoint(_)) => Some(Kind::Abort),
             _ => None,
         };
+        if let Some(Body::Deploy(deploy)) = &message.body
+            && !deploy.vertices.is_empty()
+        {
+            self.note_partial(deploy);
+        }
         if kind.is_some() {
             self.say(|| format!("to {life:?}: {:?}", message.body));
         }
         for wait in self.carry(session, life, false, kind) {
             self.after(wait, Happening::ToWorker(life, session, message.clone()));
         }
+    }
+
+    /// A part of a job starts anew: how many tasks go on beside it?
+    fn note_partial(&mut self, deploy: &DeployTasks) {
+        let Ok(job) = JobId::try_from_slice(&deploy.job_id) else { return };
+        let goes_on = |task: &&Task| {
+            task.id.job == job && !task.cancelled && !deploy.vertices.contains(&task.id.vertex.0)
+        };
+        let survivors = self.tasks.iter().flatten().filter(goes_on).count() as u64;
+        // One deployment goes to several TaskManagers.
+        if self.master.partial.insert((job, deploy.attempt)) {
+            self.oracle.partial += 1;
+            self.oracle.survivors += survivors;
+        }
+    }
+
+    /// Whether the JobManager counts on the task.
+    pub(super) fn is_counted_on(&self, task: &Task) -> bool {
+        let Some(core) = &self.master.core else { return false };
+        let session = self.workers[task.life.0].session();
+        let is_known = session.is_some_and(|session| self.is_connected(session));
+        core.job(task.id.job).is_ok_and(|job| {
+            let execution = job.execution();
+            let state = execution.task(task.id.vertex, task.id.subtask).map(|known| known.state());
+            is_known
+                && execution.attempt_of(task.id.vertex) == Some(task.id.attempt)
+                && state == Some(TaskState::Running)
+        })
     }
 
     pub(super) fn is_connected(&self, session: SessionId) -> bool {

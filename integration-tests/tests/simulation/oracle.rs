@@ -29,6 +29,9 @@ pub(crate) struct Oracle {
     pub(crate) restores: u64,
     pub(crate) commits: u64,
     pub(crate) deletions: u64,
+    /// Restarts of a part of a job, and tasks that went on beside them.
+    pub(crate) partial: u64,
+    pub(crate) survivors: u64,
 }
 
 impl Oracle {
@@ -46,6 +49,8 @@ impl Oracle {
             restores: 0,
             commits: 0,
             deletions: 0,
+            partial: 0,
+            survivors: 0,
         }
     }
 
@@ -164,7 +169,7 @@ impl Oracle {
     }
 
     /// What readers of a sink see in the end: each record once, each key counted from one on, in order.
-    pub(crate) fn judge(&mut self, vertex: usize, visible: impl Iterator<Item = Record>) {
+    pub(crate) fn judge(&mut self, vertex: u32, visible: impl Iterator<Item = Record>) {
         let mut counts: BTreeMap<u16, u32> = BTreeMap::new();
         let mut seen: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
         for record in visible {
@@ -206,14 +211,13 @@ impl Oracle {
     /// What readers of the sinks of a vertex see.
     pub(crate) fn judge_all(
         &mut self,
-        sinks: &[(Commits, u32)],
+        plan: &Plan,
         files: &[(SinkId, Record)],
         log: &[(SinkId, Record)],
     ) {
-        for (place, (commits, _)) in sinks.iter().enumerate() {
-            let vertex = place + 2;
-            let rows = if *commits == Commits::Master { files } else { log };
-            let own = rows.iter().filter(|(sink, _)| usize::from(sink.vertex) == vertex);
+        for (vertex, commits) in plan.all_sinks() {
+            let rows = if commits == Commits::Master { files } else { log };
+            let own = rows.iter().filter(|(sink, _)| u32::from(sink.vertex) == vertex);
             self.judge(vertex, own.map(|(_, record)| *record));
         }
     }

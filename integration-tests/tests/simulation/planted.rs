@@ -49,6 +49,16 @@ pub(crate) enum Bug {
     StopDeletesPending,
     /// What failed to be committed is not tried again (shell).
     CommitErrorSwallowed,
+    /// When a part of a job starts anew, the sinks of the rest are fenced, too (`control::job`).
+    SurvivorsFenced,
+    /// When a part of a job starts anew, checkpoints stay under way (`control::checkpoint`).
+    InterruptedCheckpointsGoOn,
+    /// When a part of a job starts anew, splits that were found for the rest are dropped (`control::job`).
+    SurvivorsSplitsDropped,
+    /// When a part of a job starts anew, what the rest has prepared is taken for leftovers (shell).
+    SurvivorsLeftoversRemoved,
+    /// When a part of a job has started anew, state files of the rest are taken for a former attempt's (shell).
+    SurvivorsFilesCollected,
 }
 
 thread_local! {
@@ -77,13 +87,16 @@ pub(crate) fn plant(bug: Option<Bug>) {
         Some(match bug {
             Bug::CommitBeforePointer => jobmanager::Bug::CommitBeforePointer,
             Bug::StopDeletesPending => jobmanager::Bug::StopDeletesPending,
+            Bug::SurvivorsFenced => jobmanager::Bug::SurvivorsFenced,
+            Bug::InterruptedCheckpointsGoOn => jobmanager::Bug::InterruptedCheckpointsGoOn,
+            Bug::SurvivorsSplitsDropped => jobmanager::Bug::SurvivorsSplitsDropped,
             _ => return None,
         })
     }));
 }
 
 /// All of them.
-pub(crate) const ALL: [Bug; 18] = [
+pub(crate) const ALL: [Bug; 23] = [
     Bug::NoAlignment,
     Bug::CommitAtPreparation,
     Bug::NoFencing,
@@ -102,4 +115,9 @@ pub(crate) const ALL: [Bug; 18] = [
     Bug::SharedFilesDeleted,
     Bug::AbortedFilesDeleted,
     Bug::StopDeletesPending,
+    Bug::SurvivorsFenced,
+    Bug::InterruptedCheckpointsGoOn,
+    Bug::SurvivorsSplitsDropped,
+    Bug::SurvivorsLeftoversRemoved,
+    Bug::SurvivorsFilesCollected,
 ];

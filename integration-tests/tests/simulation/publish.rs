@@ -109,6 +109,10 @@ impl World {
         let wait = match done {
             Err(Refusal::Fenced) if matches!(publisher.owner, Owner::Task(_)) => {
                 let Owner::Task(task) = publisher.owner else { return };
+                let is_counted_on = self.tasks[task].as_ref().is_some_and(|task| self.is_counted_on(task));
+                if is_counted_on && !self.log.has_expired(publisher.id) {
+                    self.oracle.violated(format!("the living writer {:?} is fenced", publisher.id));
+                }
                 self.fail_task(task, "another producer has taken over the transactional id");
                 return;
             }

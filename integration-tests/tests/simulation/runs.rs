@@ -33,6 +33,8 @@ pub(crate) struct Tally {
     pub(crate) expired: u64,
     pub(crate) emitted: u64,
     pub(crate) deletions: u64,
+    pub(crate) partial: u64,
+    pub(crate) survivors: u64,
 }
 
 impl Tally {
@@ -48,6 +50,8 @@ impl Tally {
             expired,
             emitted,
             deletions,
+            partial,
+            survivors,
         } = self;
         *events += other.events;
         *millis += other.millis;
@@ -59,6 +63,8 @@ impl Tally {
         *expired += other.expired;
         *emitted += other.emitted;
         *deletions += other.deletions;
+        *partial += other.partial;
+        *survivors += other.survivors;
     }
 
     /// A simulation in which nothing goes wrong proves nothing.
@@ -70,6 +76,8 @@ impl Tally {
             ("producers fenced", self.fenced, seeds / 2_000),
             ("transactions timed out", self.expired, seeds / 5_000),
             ("files deleted", self.deletions, seeds * 4),
+            ("restarts of a part of a job", self.partial, seeds / 10),
+            ("tasks that went on beside one", self.survivors, seeds / 5),
         ] {
             assert!(count >= least, "only {count} {what} in {seeds} seeds");
         }
@@ -95,6 +103,8 @@ fn run(swarm: &Rc<Swarm>, in_words: bool) -> Outcome {
                 expired: world.log.expired,
                 emitted: world.oracle.emitted,
                 deletions: world.oracle.deletions,
+                partial: world.oracle.partial,
+                survivors: world.oracle.survivors,
             },
         }
     }));

@@ -15,7 +15,7 @@ use weir_snapshots::manifest::{FileHandle, Manifest, Scope as FileFolder, StateS
 use weir_snapshots::name::{ContentHash, FileName};
 use weir_taskmanager::protocol::checkpoint::Event;
 
-use super::job::{COUNT, Commits, KEY_GROUPS, Plan};
+use super::job::{COUNT, Commits, KEY_GROUPS};
 use super::master::LOCATION;
 use super::storage::{self, Object, Request};
 use super::task::{Frozen, Prepared, SplitState, Task, Work};
@@ -99,7 +99,7 @@ pub(crate) fn part(
 }
 
 fn own_groups(task: &Task) -> KeyGroupRange {
-    KeyGroupRange::of_subtask(task.id.subtask.0, task.deployment.plan.parallelism(COUNT), KEY_GROUPS)
+    KeyGroupRange::of_subtask(task.id.subtask.0, task.deployment.plan.parallelism(task.id.vertex.0), KEY_GROUPS)
 }
 
 fn snapshot_of(
@@ -259,7 +259,7 @@ impl World {
     pub(crate) fn restore(&mut self, id: TaskId) {
         let Some(task) = self.task_mut(id) else { return };
         match &task.deployment.restore {
-            Some(restore) if task.id.vertex.0 == COUNT => {
+            Some(restore) if task.deployment.plan.role(task.id.vertex.0) == COUNT => {
                 let path = format!("{}/_metadata", restore.path).into();
                 self.ask_storage(Asker::Manifest(id), Request::Get { path });
             }
@@ -275,7 +275,8 @@ impl World {
         let Some(task) = self.task_mut(id) else { return };
         let Some(from) = task.deployment.restore.as_ref().map(|restore| restore.path.clone()) else { return };
         let own = own_groups(task);
-        let order = files_for(&manifest, &from, own);
+        let uid = task.deployment.plan.uid(task.id.vertex.0);
+        let order = files_for(&manifest, &from, &uid, own);
         task.restore.missing = order.iter().cloned().collect();
         task.restore.order = order;
         let missing: Vec<_> = task.restore.missing.iter().cloned().collect();
@@ -311,8 +312,7 @@ impl World {
 }
 
 /// The files that hold anything of these key groups, in the order in which they go over each other.
-fn files_for(manifest: &Manifest, from: &str, own: KeyGroupRange) -> Vec<Rc<str>> {
-    let uid = Plan::uid(COUNT);
+fn files_for(manifest: &Manifest, from: &str, uid: &str, own: KeyGroupRange) -> Vec<Rc<str>> {
     let mut paths = Vec::new();
     for (operator, _, table) in manifest.tables() {
         let overlaps = table.range.start < own.end && own.start < table.range.end;

@@ -80,14 +80,14 @@ impl World {
         let is_calm = self.now >= self.swarm.calm_from && self.everything_is_visible(plan);
         if is_calm || self.now >= self.swarm.calm_from + 2 * self.swarm.transaction_timeout {
             self.master.story.over = true;
-            self.oracle.judge_all(&plan.sinks, self.files.rows(), self.log.visible());
+            self.oracle.judge_all(plan, self.files.rows(), self.log.visible());
         }
     }
 
     fn everything_is_visible(&self, plan: &Plan) -> bool {
-        plan.sinks.iter().enumerate().all(|(place, (commits, _))| {
-            let rows = if *commits == Commits::Master { self.files.rows() } else { self.log.visible() };
-            let own = rows.iter().filter(|(sink, _)| usize::from(sink.vertex) == place + 2);
+        plan.all_sinks().all(|(vertex, commits)| {
+            let rows = if commits == Commits::Master { self.files.rows() } else { self.log.visible() };
+            let own = rows.iter().filter(|(sink, _)| u32::from(sink.vertex) == vertex);
             self.oracle.is_complete(own.count() as u64)
         })
     }

@@ -162,8 +162,10 @@ impl Swarm {
         let most = u64::from((managers as u32 * slots).saturating_sub(slots).clamp(1, 3));
         let config = config(&mut random);
         let sinks = random.range(1, 4);
+        let pipelines = if random.chance(40) { 2 } else { 1 };
+        let narrow = pipelines > 1 && random.chance(60);
         let plans = (1..=jobs).map(|number| plan(number as u8, most, sinks, bounded, &config, &mut random));
-        let plans: Vec<_> = plans.collect();
+        let plans: Vec<_> = plans.map(|plan| Plan { pipelines, narrow, ..plan }).collect();
         let stops = (1..jobs).map(|stop| (stop * calm_from / jobs, random.chance(30))).collect();
         let flag = |random: &mut Random, percent, most| {
             if random.chance(percent) { random.range(1, most) } else { 0 }
@@ -231,7 +233,7 @@ fn plan(
         2 => vec![(Commits::Tasks, some())],
         _ => vec![(Commits::Master, some()), (Commits::Tasks, some())],
     };
-    Plan { number, sources, counts, sinks, bounded, config: config.clone() }
+    Plan { number, sources, counts, sinks, pipelines: 1, narrow: false, bounded, config: config.clone() }
 }
 
 fn sick(random: &mut Random) -> Option<Sick> {

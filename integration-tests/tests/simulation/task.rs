@@ -90,7 +90,7 @@ impl Task {
             held: vec![false; count],
             ended: vec![false; count],
             aligner: Aligner::new(count),
-            checkpoints: Machine::new(id.vertex.0 == SOURCE, restored, deployment.incremental),
+            checkpoints: Machine::new(deployment.plan.role(id.vertex.0) == SOURCE, restored, deployment.incremental),
             inputs,
             outputs,
             work,
@@ -190,8 +190,8 @@ impl World {
         self.report_state(id, proto::TaskState::Running, None, None);
         let Some(task) = self.task_mut(id) else { return };
         task.has_started = true;
-        let (is_source, subtask) = (task.id.vertex.0 == SOURCE, task.id.subtask.0);
-        let vertex = task.id.vertex.0;
+        let (vertex, subtask) = (task.id.vertex.0, task.id.subtask.0);
+        let is_source = task.deployment.plan.role(vertex) == SOURCE;
         let number = task.deployment.plan.number;
         if let Work::Sink { commits: Commits::Tasks, .. } = task.work {
             let sink = super::job::SinkId::new(number, vertex as u8);
@@ -512,11 +512,11 @@ pub(crate) fn owner(key: u16, parallelism: u32) -> usize {
 
 /// What a vertex computes.
 pub(crate) fn work(plan: &super::job::Plan, vertex: u32, splits: Vec<SplitState>) -> Work {
-    match vertex {
+    match plan.role(vertex) {
         SOURCE => Work::Source { splits, bounded: plan.bounded, turn: 0 },
         COUNT => Work::Count { counts: BTreeMap::new(), dirty: BTreeMap::new() },
-        sink => Work::Sink {
-            commits: plan.commits(sink).unwrap_or(Commits::Master),
+        _ => Work::Sink {
+            commits: plan.commits(vertex).unwrap_or(Commits::Master),
             rows: Vec::new(),
             publisher: None,
             published: VecDeque::new(),

@@ -195,8 +195,11 @@ impl World {
                 }
             }
             Action::Deploy(job, attempt, deploy) => self.deploy(life, job, attempt, &deploy),
-            Action::Cancel(job, attempt) => {
-                let tasks = self.tasks_of(life, job, |other| other <= attempt);
+            Action::Cancel(job, attempt, region) => {
+                let mut tasks = self.tasks_of(life, job, |other| other <= attempt);
+                tasks.retain(|task| {
+                    self.tasks[*task].as_ref().is_some_and(|task| region.has_vertex(task.id.vertex.0))
+                });
                 self.cancel_tasks(life, tasks);
             }
             Action::AddSplits(task, first, splits) => self.add_splits(life, task, first, &splits),
@@ -263,7 +266,8 @@ impl World {
             deploy.placement.iter().map(|place| life_of(&place.task_manager_id).unwrap_or((0, 0))).collect();
         let mut begun = Vec::new();
         for (subtask, _) in lives.iter().enumerate().filter(|(_, place)| **place == life) {
-            for vertex in 0..deployment.plan.vertices() {
+            let starts = |vertex: &u32| deploy.vertices.is_empty() || deploy.vertices.contains(vertex);
+            for vertex in (0..deployment.plan.vertices()).filter(starts) {
                 let subtask = subtask as u32;
                 if subtask < deployment.plan.parallelism(vertex) {
                     let (vertex, subtask) = (VertexIndex(vertex), SubtaskIndex(subtask));

@@ -31,6 +31,7 @@ pub use self::statistics::{Counts, Finished, Outcome, Statistics, Summarized};
 
 use self::pending::{Pending, Phase};
 use super::now::Now;
+use super::planted::planted;
 
 /// One subtask of the job.
 pub type Task = (VertexIndex, SubtaskIndex);
@@ -47,6 +48,8 @@ pub enum Event<A> {
     },
     /// The attempt is over, for whatever reason: what is under way is void, unless its pointer is on its way.
     Ended,
+    /// A part of the attempt starts anew, the rest goes on: what is under way is given up, unless its pointer is on its way.
+    Interrupted,
     /// A task has taken its part of a checkpoint.
     Acknowledged {
         /// Whose.
@@ -239,6 +242,15 @@ impl<A: Summarized> Coordinator<A> {
         match event {
             Event::Running { attempt, tasks } => self.start(attempt, tasks, now),
             Event::Ended => self.end(now, &mut actions),
+            Event::Interrupted => {
+                if planted!(InterruptedCheckpointsGoOn) {
+                    self.running = None;
+                    return actions;
+                }
+                // Before the end of the attempt, as its tasks are to hear it.
+                self.abort_all("a part of the job starts anew", now, &mut actions);
+                self.end(now, &mut actions);
+            }
             Event::Acknowledged { attempt, checkpoint, task, part } if self.is_current(attempt) => {
                 if let Some(pending) = self.pending.get_mut(&checkpoint) {
                     pending.acknowledge(task, part);
@@ -385,13 +397,17 @@ impl<A: Summarized> Coordinator<A> {
         self.running = None;
         self.finished_tasks.clear();
         self.next_periodic = None;
+        self.abort_all("the job's attempt has ended", now, actions);
+        for kind in std::mem::take(&mut self.requested) {
+            actions.push(Action::Answer { kind, result: Err("the job's attempt has ended".to_owned()) });
+        }
+    }
+
+    fn abort_all(&mut self, reason: &str, now: Now, actions: &mut Vec<Action<A>>) {
         let doomed: Vec<_> =
             self.pending.iter().filter(|(_, pending)| pending.can_abort()).map(|(id, _)| *id).collect();
         for checkpoint in doomed {
-            self.abort(checkpoint, "the job's attempt has ended", now, actions);
-        }
-        for kind in std::mem::take(&mut self.requested) {
-            actions.push(Action::Answer { kind, result: Err("the job's attempt has ended".to_owned()) });
+            self.abort(checkpoint, reason, now, actions);
         }
     }
 

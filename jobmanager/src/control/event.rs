@@ -235,8 +235,8 @@ pub enum Action {
     Discard {
         /// Whose.
         job: JobId,
-        /// The attempt that runs.
-        attempt: Attempt,
+        /// The oldest and the newest attempt that tasks run under.
+        attempts: (Attempt, Attempt),
         /// Which.
         discard: Box<Discard>,
     },

@@ -1,6 +1,7 @@
-//! The execution graph: one attempt of one job, task by task.
+//! The execution graph: the tasks of one job that are out, each under the attempt that it was deployed with.
 //!
-//! Invariant: every subtask of every vertex has exactly one state, moved only as [`TaskState::may_become`] allows. It counts and
+//! Invariants: every subtask of every vertex has exactly one state, moved only as [`TaskState::may_become`] allows; all tasks of a
+//! vertex have one attempt. It counts and
 //! remembers; it decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use weir_api::id::{Attempt, SubtaskIndex, TaskManagerId, VertexIndex};
 
 use super::checkpoint::part::{Part, Parts};
 use super::measure::Measure;
+use super::regions::Vertices;
 use super::schedule::Slot;
 use super::slots::Stuck;
 use super::task::TaskState;
@@ -76,10 +78,11 @@ pub fn counts_by_name(counts: &Counts) -> BTreeMap<&'static str, u32> {
     TaskState::ALL.map(|state| (state.as_str(), counts[state.index()])).into()
 }
 
-/// All tasks of one attempt.
+/// All tasks of one job.
 #[derive(Debug)]
 pub struct ExecutionGraph {
-    attempt: Attempt,
+    /// By vertex.
+    attempts: Vec<Attempt>,
     placement: Vec<Slot>,
     tasks: Vec<Vec<Task>>,
 }
@@ -93,13 +96,43 @@ impl ExecutionGraph {
             .iter()
             .map(|vertex| (0..vertex.parallelism).map(|_| Task::new(unix_millis)).collect())
             .collect();
-        Self { attempt, placement: Vec::new(), tasks }
+        Self { attempts: vec![attempt; graph.vertices().len()], placement: Vec::new(), tasks }
     }
 
-    /// Which attempt.
+    /// The attempt that the tasks of a vertex were deployed with.
     #[must_use]
-    pub const fn attempt(&self) -> Attempt {
-        self.attempt
+    pub fn attempt_of(&self, vertex: VertexIndex) -> Option<Attempt> {
+        self.attempts.get(vertex.0 as usize).copied()
+    }
+
+    /// The oldest attempt that a task was deployed with.
+    #[must_use]
+    pub fn oldest_attempt(&self) -> Attempt {
+        self.attempts.iter().copied().min().unwrap_or_default()
+    }
+
+    /// The attempts of the tasks that each TaskManager has slots for.
+    #[must_use]
+    pub fn attempts(&self) -> BTreeMap<TaskManagerId, BTreeSet<Attempt>> {
+        let mut attempts: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (attempt, tasks) in self.attempts.iter().zip(&self.tasks) {
+            for slot in self.placement.iter().take(tasks.len()) {
+                attempts.entry(slot.manager.clone()).or_default().insert(*attempt);
+            }
+        }
+        attempts
+    }
+
+    /// These vertices begin anew, in a further attempt that has its slots.
+    pub fn restart(&mut self, part: &Vertices, attempt: Attempt, placement: Vec<Slot>, unix_millis: i64) {
+        self.placement = placement;
+        for vertex in part.iter().map(|vertex| vertex.0 as usize) {
+            if let (Some(of), Some(tasks)) = (self.attempts.get_mut(vertex), self.tasks.get_mut(vertex)) {
+                *of = attempt;
+                tasks.iter_mut().for_each(|task| *task = Task::new(unix_millis));
+            }
+        }
+        self.advance_part(part, TaskState::Scheduled, unix_millis);
     }
 
     /// The slot of each subtask index; empty before there is one.
@@ -144,6 +177,33 @@ impl ExecutionGraph {
         }
     }
 
+    /// Moves every task of these vertices that may go there to `state`.
+    pub fn advance_part(&mut self, part: &Vertices, state: TaskState, unix_millis: i64) {
+        for vertex in part {
+            for task in self.tasks.get_mut(vertex.0 as usize).into_iter().flatten() {
+                task.advance(state, unix_millis);
+            }
+        }
+    }
+
+    /// Asks these vertices' tasks to stop; those that were never sent out have.
+    pub fn cancel(&mut self, part: &Vertices, unix_millis: i64) {
+        for vertex in part {
+            for task in self.tasks.get_mut(vertex.0 as usize).into_iter().flatten() {
+                let is_out = task.state > TaskState::Scheduled;
+                task.advance(if is_out { TaskState::Canceling } else { TaskState::Canceled }, unix_millis);
+            }
+        }
+    }
+
+    /// The vertices of which a task has failed or was cancelled.
+    #[must_use]
+    pub fn broken(&self) -> Vertices {
+        let is_broken = |task: &Task| matches!(task.state, TaskState::Failed | TaskState::Canceled);
+        let tasks = (0..).map(VertexIndex).zip(&self.tasks);
+        tasks.filter(|(_, tasks)| tasks.iter().any(is_broken)).map(|(vertex, _)| vertex).collect()
+    }
+
     /// Moves one task. False if it may not go there: the report is a duplicate or late.
     pub fn advance(
         &mut self,
@@ -171,10 +231,16 @@ impl ExecutionGraph {
         advanced
     }
 
-    /// Fails the tasks of a lost TaskManager that haven't ended, and names them.
-    pub fn lost(&mut self, manager: &TaskManagerId, unix_millis: i64) -> Vec<(VertexIndex, SubtaskIndex)> {
+    /// Fails the tasks of a lost TaskManager that are out and haven't ended, and names them.
+    pub fn lost(
+        &mut self,
+        manager: &TaskManagerId,
+        is_out: impl Fn(VertexIndex) -> bool,
+        unix_millis: i64,
+    ) -> Vec<(VertexIndex, SubtaskIndex)> {
         let mut lost = Vec::new();
-        for (vertex, tasks) in self.tasks.iter_mut().enumerate() {
+        let tasks = self.tasks.iter_mut().enumerate();
+        for (vertex, tasks) in tasks.filter(|(vertex, _)| is_out(VertexIndex(*vertex as u32))) {
             for (subtask, task) in tasks.iter_mut().enumerate() {
                 let here = self.placement.get(subtask).is_some_and(|slot| slot.manager == *manager);
                 if here && task.advance(TaskState::Failed, unix_millis) {
@@ -189,6 +255,13 @@ impl ExecutionGraph {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.tasks.iter().flatten().all(|task| task.state.is_terminal())
+    }
+
+    /// Whether every task of these vertices has ended.
+    #[must_use]
+    pub fn part_is_over(&self, part: &Vertices) -> bool {
+        let mut tasks = part.iter().flat_map(|vertex| self.vertex(vertex.0 as usize));
+        tasks.all(|task| task.state.is_terminal())
     }
 
     /// Whether every task has finished.
@@ -207,10 +280,10 @@ impl ExecutionGraph {
     #[must_use]
     pub fn unfinished(&self) -> Stuck {
         let mut unfinished: BTreeMap<Slot, BTreeSet<_>> = BTreeMap::new();
-        for (vertex, tasks) in self.tasks.iter().enumerate() {
+        for ((vertex, tasks), attempt) in self.tasks.iter().enumerate().zip(&self.attempts) {
             for ((subtask, task), slot) in tasks.iter().enumerate().zip(&self.placement) {
                 if !task.state.is_terminal() {
-                    let id = (VertexIndex(vertex as u32), SubtaskIndex(subtask as u32));
+                    let id = (*attempt, VertexIndex(vertex as u32), SubtaskIndex(subtask as u32));
                     unfinished.entry(slot.clone()).or_default().insert(id);
                 }
             }
@@ -218,10 +291,12 @@ impl ExecutionGraph {
         unfinished
     }
 
-    /// The TaskManagers with slots of this attempt.
+    /// The TaskManagers with slots for tasks of these vertices, or of any.
     #[must_use]
-    pub fn managers(&self) -> BTreeSet<TaskManagerId> {
-        self.placement.iter().map(|slot| slot.manager.clone()).collect()
+    pub fn managers_of(&self, part: Option<&Vertices>) -> BTreeSet<TaskManagerId> {
+        let widest = part.map(|part| part.iter().map(|vertex| self.vertex(vertex.0 as usize).len()).max());
+        let count = widest.map_or(self.placement.len(), Option::unwrap_or_default);
+        self.placement.iter().take(count).map(|slot| slot.manager.clone()).collect()
     }
 
     /// What the tasks left that have finished.

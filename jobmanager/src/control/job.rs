@@ -3,7 +3,8 @@
 //! Decides: when an attempt is recorded, deployed, cancelled, given up; when a failure restarts the job and when it ends it;
 //! when results are committed. Invariants, held up by the simulation in `control::simulation`:
 //! - attempts only grow, and one is recorded before any task of it is deployed;
-//! - slots are given back exactly once per attempt, after its tasks have ended (what hasn't in time drains);
+//! - a failure restarts the regions that it broke, and no others ([`partial`]); those keep the attempt that they were deployed with;
+//! - slots are given back exactly once, after the tasks in them have ended (what hasn't in time drains);
 //! - splits that are found later are recorded before anybody reads them, and each is read by one subtask;
 //! - a checkpoint's output is committed only after the job's pointer to it was recorded, and before an attempt begins;
 //! - the job's last results are committed only after every task of the attempt has finished, or the savepoint that the job stops
@@ -17,6 +18,7 @@ pub mod discovery;
 mod ending;
 pub mod exceptions;
 pub mod operations;
+mod partial;
 pub mod phase;
 pub mod record;
 pub mod recovery;
@@ -24,18 +26,18 @@ pub mod running;
 pub mod status;
 mod writes;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_api::config::{Configuration, options};
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, CheckpointId, JobId, TaskManagerId, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, VertexIndex};
 use weir_proto::v1::SplitAssignment;
 
 use self::checkpoints::{Checkpoints, Order, SnapshotWrite};
 use self::discovery::{Discovery, Found};
 use self::exceptions::{Exception, Exceptions};
+use self::partial::Partial;
 use self::phase::{Next, Phase};
 use self::record::{JobRecord, JobSpec, SinkCommit, Stage};
 use self::recovery::{Discard, Recovery};
@@ -43,6 +45,7 @@ use self::status::{History, JobStatus};
 use self::writes::{Reason, Writes};
 use super::execution::ExecutionGraph;
 use super::now::Now;
+use super::regions::{Regions, Vertices};
 use super::restart;
 use super::schedule::{Previous, Shortage, Slot};
 use super::slots::Stuck;
@@ -76,12 +79,12 @@ impl From<&Error> for Failure {
 pub enum Effect {
     /// Write its record; answered by [`Job::persisted`].
     Persist,
-    /// Send the attempt to the TaskManagers of its placement.
-    Deploy,
-    /// Tell these TaskManagers to stop the attempt.
-    CancelTasks(Attempt, BTreeSet<TaskManagerId>),
+    /// Send the attempt to the TaskManagers of its placement: all of it, or only these vertices.
+    Deploy(Option<Vertices>),
+    /// Tell the TaskManagers to stop what runs of attempts up to this one: all of it, or only these vertices.
+    CancelTasks(Attempt, Option<Vertices>),
     /// Take back its slots; those with stuck tasks drain first.
-    Release(Attempt, Vec<Slot>, Stuck),
+    Release(Vec<Slot>, Stuck),
     /// Commit what the attempt prepared: for a checkpoint while it runs, or (`None`) at the job's end; answered by
     /// [`Job::committed`].
     Commit(Attempt, Option<CheckpointId>, Vec<SinkCommit>),
@@ -125,6 +128,9 @@ pub struct Job {
     phase: Phase,
     history: History,
     execution: ExecutionGraph,
+    regions: Regions,
+    /// While only a part of it starts anew.
+    partial: Option<Partial>,
     /// Of its placement.
     hosts: Vec<String>,
     strategy: restart::Strategy,
@@ -218,6 +224,8 @@ impl Job {
             phase: Phase::Waiting { deadline: now.after(limits.slot_timeout), shortage: None },
             history: History::new(status, now.unix_millis),
             execution,
+            regions: Regions::of(&record.spec.graph),
+            partial: None,
             hosts: Vec::new(),
             strategy: restart::Strategy::new(strategy),
             exceptions: Exceptions::new(limits.exceptions, record.exceptions),
@@ -350,8 +358,12 @@ impl Job {
     pub fn place(&mut self, placement: Vec<Slot>, hosts: Vec<String>, now: Now, effects: &mut Vec<Effect>) {
         debug_assert!(matches!(self.phase, Phase::Waiting { .. }));
         self.attempt = self.attempt.next();
-        self.execution = ExecutionGraph::new(&self.spec.graph, self.attempt, now.unix_millis);
-        self.execution.scheduled(placement, now.unix_millis);
+        if let Some(partial) = &self.partial {
+            self.execution.restart(&partial.vertices, self.attempt, placement, now.unix_millis);
+        } else {
+            self.execution = ExecutionGraph::new(&self.spec.graph, self.attempt, now.unix_millis);
+            self.execution.scheduled(placement, now.unix_millis);
+        }
         self.hosts = hosts;
         self.checkpoints.reserve_ids();
         self.phase = Phase::Allocating;
@@ -377,7 +389,7 @@ impl Job {
             }
             Phase::Waiting { .. } | Phase::Backoff { .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
-                self.conclude(JobStatus::Canceled, now, effects);
+                self.go_on(Next::End(JobStatus::Canceled), now, effects);
                 Ok(())
             }
             Phase::Allocating | Phase::Recovering { retry_at: None, .. } => {
@@ -396,6 +408,11 @@ impl Job {
                 Ok(())
             }
             Phase::Stopping { next: Next::End(_), .. } | Phase::Aborting(_) => Ok(()),
+            Phase::Stopping { .. } if self.partial.is_some() => {
+                self.history.set(JobStatus::Cancelling, now.unix_millis);
+                self.stop(Next::End(JobStatus::Canceled), now, effects);
+                Ok(())
+            }
             Phase::Stopping { .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
                 if let Phase::Stopping { next, .. } = &mut self.phase {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every one names the leader's epoch; a deployment carries only the splits of subtasks that its receiver runs.
 
-use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId};
+use weir_api::id::{Attempt, JobId, LeaderEpoch, TaskManagerId, VertexIndex};
 use weir_proto::v1::{
     AbortCheckpoint, AddSplits, CancelTasks, CheckpointComplete, DeployTasks, JobManagerHeartbeat,
     JobManagerMessage, Registered, Restore, SlotPlacement, SubtaskId, TriggerCheckpoint,
@@ -14,6 +14,7 @@ use super::job::Job;
 use super::job::checkpoints::Order;
 use super::job::discovery::Found;
 use super::managers::Managers;
+use super::regions::Vertices;
 
 /// Everything sent names the epoch it was sent under.
 #[must_use]
@@ -36,28 +37,35 @@ pub fn heartbeat(sequence: u64) -> Body {
     Body::Heartbeat(JobManagerHeartbeat { sequence })
 }
 
-/// Stops every task of the job up to this attempt.
+/// Stops the tasks of the job up to this attempt: all, or those of some of its regions.
 #[must_use]
-pub fn cancel(job: JobId, attempt: Attempt) -> Body {
-    Body::Cancel(CancelTasks { job_id: job.as_bytes().to_vec(), attempt: attempt.0 })
+pub fn cancel(job: JobId, attempt: Attempt, part: Option<(&Vertices, &Job)>) -> Body {
+    let (mut vertices, mut edges) = (Vec::new(), Vec::new());
+    if let Some((part, job)) = part {
+        vertices.extend(part.iter().map(|vertex| vertex.0));
+        let all = (0..).zip(job.spec().graph.edges());
+        let own = all.filter(|(_, edge)| part.contains(&VertexIndex(edge.source as u32)));
+        edges.extend(own.map(|(position, _)| position));
+    }
+    Body::Cancel(CancelTasks { job_id: job.as_bytes().to_vec(), attempt: attempt.0, vertices, edges })
 }
 
-/// Splits that were found while the job runs, for a task of its present attempt.
+/// Splits that were found while the job runs, for a task that is out.
 #[must_use]
 pub fn add_splits(job: &Job, found: Found) -> Body {
     let task = SubtaskId {
         job_id: job.id().as_bytes().to_vec(),
-        attempt: job.attempt().0,
+        attempt: job.execution().attempt_of(found.vertex).unwrap_or_default().0,
         vertex: found.vertex.0,
         subtask: found.subtask.0,
     };
     Body::AddSplits(AddSplits { task: Some(task), first: found.first, splits: found.splits })
 }
 
-/// A word on a checkpoint to the tasks of the job's present attempt.
+/// A word on a checkpoint to the tasks that were deployed with this attempt.
 #[must_use]
-pub fn order(job: &Job, order: &Order) -> Body {
-    let (job_id, attempt) = (job.id().as_bytes().to_vec(), job.attempt().0);
+pub fn order(job: &Job, attempt: Attempt, order: &Order) -> Body {
+    let (job_id, attempt) = (job.id().as_bytes().to_vec(), attempt.0);
     match order {
         Order::Trigger { checkpoint, unix_millis, kind, location } => {
             let purpose = match kind {
@@ -85,11 +93,12 @@ pub fn order(job: &Job, order: &Order) -> Body {
     }
 }
 
-/// The job's present attempt, as one TaskManager gets it.
+/// The job's present attempt, as one TaskManager gets it; `part`: only these vertices start.
 #[must_use]
-pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body {
+pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId, part: Option<&Vertices>) -> Body {
     let placement = job.execution().placement();
     let runs = |subtask: u32| placement.get(subtask as usize).is_some_and(|slot| slot.manager == *receiver);
+    let starts = |vertex: u32| part.is_none_or(|part| part.contains(&VertexIndex(vertex)));
     Body::Deploy(DeployTasks {
         job_id: job.id().as_bytes().to_vec(),
         attempt: job.attempt().0,
@@ -105,12 +114,16 @@ pub fn deploy(job: &Job, managers: &Managers, receiver: &TaskManagerId) -> Body 
                 slot: slot.index.0,
             })
             .collect(),
-        splits: job.deployed_splits().iter().filter(|assignment| runs(assignment.subtask)).cloned().collect(),
+        splits: (job.deployed_splits().iter())
+            .filter(|assignment| runs(assignment.subtask) && starts(assignment.vertex))
+            .cloned()
+            .collect(),
         restore: job.restored().map(|restored| Restore {
             path: restored.snapshot.path.clone(),
             checkpoint_id: restored.snapshot.checkpoint.0,
             owned: !restored.snapshot.is_savepoint,
         }),
         checkpoint_location: job.snapshot_places().checkpoints.clone(),
+        vertices: part.into_iter().flatten().map(|vertex| vertex.0).collect(),
     })
 }

@@ -17,6 +17,12 @@ mod switch {
         CommitBeforePointer,
         /// The savepoint that a job stops behind lets older checkpoints go, and with them what isn't committed yet.
         StopDeletesPending,
+        /// When a region starts anew, the sinks of the others are fenced, too.
+        SurvivorsFenced,
+        /// When a region starts anew, what is under way stays so.
+        InterruptedCheckpointsGoOn,
+        /// When a region starts anew, splits that were found for the others are dropped.
+        SurvivorsSplitsDropped,
     }
 
     thread_local! {

@@ -53,7 +53,7 @@ impl Core {
                 for (task, metrics) in tasks {
                     let Some(job) = self.jobs.get_mut(&task.job) else { continue };
                     let placed_here = job.execution().manager_of(task.subtask) == Some(&manager);
-                    if job.attempt() == task.attempt && placed_here {
+                    if job.execution().attempt_of(task.vertex) == Some(task.attempt) && placed_here {
                         job.task_measured(task.vertex, task.subtask, metrics, now);
                     }
                 }
@@ -61,11 +61,11 @@ impl Core {
         }
     }
 
-    /// Whether the TaskManager may speak for the task: it belongs to the attempt that is out, and was placed there.
+    /// Whether the TaskManager may speak for the task: it belongs to the attempt of its region that is out, and was placed there.
     fn counts(&self, manager: &TaskManagerId, task: &ExecutionId) -> bool {
         self.jobs.get(&task.job).is_some_and(|job| {
-            job.attempt() == task.attempt
-                && job.phase().has_tasks()
+            job.execution().attempt_of(task.vertex) == Some(task.attempt)
+                && job.has_tasks_of(task.vertex)
                 && job.execution().manager_of(task.subtask) == Some(manager)
         })
     }
@@ -85,7 +85,7 @@ impl Core {
             self.slots.drained(manager, &task);
         } else if report.state != TaskState::Canceling {
             // A task that nobody waits for any more.
-            actions.extend(self.send_cancel(manager, task.job, task.attempt));
+            actions.extend(self.send_cancel(manager, &task));
         }
     }
 }

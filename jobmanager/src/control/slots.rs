@@ -14,7 +14,7 @@ use super::schedule::{Offer, Previous, Problem, Shortage, Slot, Spread, solve};
 enum Holder {
     Nobody,
     Job(JobId),
-    Draining { job: JobId, attempt: Attempt, tasks: BTreeSet<(VertexIndex, SubtaskIndex)> },
+    Draining { job: JobId, tasks: BTreeSet<(Attempt, VertexIndex, SubtaskIndex)> },
 }
 
 /// All slots of the registered TaskManagers.
@@ -24,7 +24,7 @@ pub struct Slots {
 }
 
 /// Tasks that may still run in a slot that their job gives back.
-pub type Stuck = BTreeMap<Slot, BTreeSet<(VertexIndex, SubtaskIndex)>>;
+pub type Stuck = BTreeMap<Slot, BTreeSet<(Attempt, VertexIndex, SubtaskIndex)>>;
 
 impl Slots {
     /// A TaskManager came, all its slots free.
@@ -58,13 +58,32 @@ impl Slots {
         Ok(placement)
     }
 
+    /// Gives `job` others in place of those of `placement` that it holds no more, or says what is missing.
+    pub fn refill(
+        &mut self,
+        job: JobId,
+        placement: &[Slot],
+        hosts: &BTreeMap<TaskManagerId, String>,
+        spread: Spread,
+    ) -> Result<Vec<Slot>, Shortage> {
+        let is_held = |slots: &Self, slot: &Slot| slots.holder(slot) == Some(&Holder::Job(job));
+        let held: Vec<bool> = placement.iter().map(|slot| is_held(self, slot)).collect();
+        let missing = held.iter().filter(|held| !**held).count() as u32;
+        let mut fresh = match missing {
+            0 => Vec::new(),
+            _ => self.allocate(job, missing, Previous::default(), hosts, spread)?,
+        }
+        .into_iter();
+        let slots = placement.iter().zip(held);
+        Ok(slots.filter_map(|(slot, held)| if held { Some(slot.clone()) } else { fresh.next() }).collect())
+    }
+
     /// A job gives its slots back; those with tasks that haven't ended drain first.
-    pub fn release(&mut self, job: JobId, attempt: Attempt, slots: &[Slot], mut stuck: Stuck) {
+    pub fn release(&mut self, job: JobId, slots: &[Slot], mut stuck: Stuck) {
         for slot in slots {
             let tasks = stuck.remove(slot).unwrap_or_default();
             if let Some(holder) = self.holder_mut(slot).filter(|holder| **holder == Holder::Job(job)) {
-                *holder =
-                    if tasks.is_empty() { Holder::Nobody } else { Holder::Draining { job, attempt, tasks } };
+                *holder = if tasks.is_empty() { Holder::Nobody } else { Holder::Draining { job, tasks } };
             }
         }
     }
@@ -73,10 +92,9 @@ impl Slots {
     pub fn drained(&mut self, manager: &TaskManagerId, task: &ExecutionId) -> bool {
         let Some(slots) = self.managers.get_mut(manager) else { return false };
         for holder in slots {
-            if let Holder::Draining { job, attempt, tasks } = holder
+            if let Holder::Draining { job, tasks } = holder
                 && *job == task.job
-                && *attempt == task.attempt
-                && tasks.remove(&(task.vertex, task.subtask))
+                && tasks.remove(&(task.attempt, task.vertex, task.subtask))
             {
                 if tasks.is_empty() {
                     *holder = Holder::Nobody;
@@ -169,7 +187,7 @@ mod tests {
                 .free,
             0
         );
-        slots.release(job(1), Attempt(1), &first, Stuck::new());
+        slots.release(job(1), &first, Stuck::new());
         assert_eq!((slots.free(), slots.total()), (2, 2));
         assert!(slots.allocate(job(2), 1, Previous::default(), &BTreeMap::new(), Spread::Even).is_ok());
     }
@@ -180,14 +198,29 @@ mod tests {
         slots.add(manager("a"), 2);
         let placement =
             slots.allocate(job(1), 2, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
-        let tasks = BTreeSet::from([(VertexIndex(0), SubtaskIndex(1))]);
-        slots.release(job(1), Attempt(3), &placement, Stuck::from([(placement[1].clone(), tasks)]));
+        let tasks = BTreeSet::from([(Attempt(3), VertexIndex(0), SubtaskIndex(1))]);
+        slots.release(job(1), &placement, Stuck::from([(placement[1].clone(), tasks)]));
         assert_eq!(slots.free(), 1);
         assert!(!slots.drained(&manager("a"), &task(1, 2, 1)), "another attempt's task");
         assert!(!slots.drained(&manager("b"), &task(1, 3, 1)), "another TaskManager's task");
         assert!(slots.drained(&manager("a"), &task(1, 3, 1)));
         assert_eq!(slots.free(), 2);
         assert!(!slots.drained(&manager("a"), &task(1, 3, 1)), "reported twice");
+    }
+
+    #[test]
+    fn what_is_held_stays_and_only_the_rest_is_filled_in() {
+        let mut slots = Slots::default();
+        ["a", "b"].into_iter().for_each(|name| slots.add(manager(name), 1));
+        let hosts = BTreeMap::new();
+        let first = slots.allocate(job(1), 2, Previous::default(), &hosts, Spread::Even).expect("free");
+        assert_eq!(slots.refill(job(1), &first, &hosts, Spread::Even), Ok(first.clone()));
+        slots.remove(&first[1].manager);
+        assert_eq!(slots.refill(job(1), &first, &hosts, Spread::Even).expect_err("none left").needed, 1);
+        slots.add(manager("c"), 1);
+        let second = slots.refill(job(1), &first, &hosts, Spread::Even).expect("there is another");
+        assert_eq!((&second[0], &second[1].manager), (&first[0], &manager("c")));
+        assert!(slots.holds(job(1), &second));
     }
 
     #[test]
@@ -201,7 +234,7 @@ mod tests {
         slots.add(manager("a"), 1);
         let other =
             slots.allocate(job(2), 1, Previous::default(), &BTreeMap::new(), Spread::Even).expect("free");
-        slots.release(job(1), Attempt(1), &placement, Stuck::new());
+        slots.release(job(1), &placement, Stuck::new());
         assert!(slots.holds(job(2), &other));
     }
 }

@@ -70,7 +70,7 @@ impl Backpressure {
                     if task.state().is_terminal() { Default::default() } else { task.measure.shares() };
                 Subtask {
                     subtask,
-                    attempt: attempt_number(found.job),
+                    attempt: attempt_number(found.job, found.index),
                     level: level(shares.back_pressured),
                     level_old: level(shares.back_pressured),
                     ratio: shares.back_pressured,

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_api::id::{SubtaskIndex, TaskManagerId};
+use weir_api::id::{SubtaskIndex, TaskManagerId, VertexIndex};
 
 use super::App;
 use super::error::Answer;
@@ -202,7 +202,7 @@ impl Details {
             Subtask {
                 subtask,
                 status: task.state().as_str(),
-                attempt: attempt_number(found.job),
+                attempt: attempt_number(found.job, found.index),
                 host: endpoint.clone(),
                 endpoint,
                 start_time: times.start,
@@ -226,8 +226,8 @@ impl Details {
 }
 
 /// Flink counts attempts from 0.
-pub(super) fn attempt_number(job: &Job) -> u32 {
-    job.attempt().0.saturating_sub(1)
+pub(super) fn attempt_number(job: &Job, vertex: usize) -> u32 {
+    job.execution().attempt_of(VertexIndex(vertex as u32)).unwrap_or_default().0.saturating_sub(1)
 }
 
 fn durations(task: &Task, now: Now) -> BTreeMap<&'static str, i64> {

@@ -29,6 +29,7 @@ const LOOKS_AT_THE_END: [Duration; 4] =
 const ENDED: Rules = Rules {
     now_millis: i64::MAX,
     grace: Duration::ZERO,
+    oldest: Attempt(u32::MAX),
     attempt: Attempt(u32::MAX),
     completed: CheckpointId(u64::MAX),
 };
@@ -38,7 +39,7 @@ impl Snapshots {
     pub(crate) async fn discard(
         &self,
         plan: &JobPlan,
-        attempt: Attempt,
+        attempts: (Attempt, Attempt),
         discard: Discard,
         now_millis: i64,
     ) -> Result<()> {
@@ -69,7 +70,7 @@ impl Snapshots {
         for folder in &folders {
             storage.remove_folder(folder.path()).await;
         }
-        if is_due { self.collect(plan, attempt, now_millis).await } else { Ok(()) }
+        if is_due { self.collect(plan, attempts, now_millis).await } else { Ok(()) }
     }
 
     /// Removes what a job leaves that has ended: everything, or what nobody reaches. Files that were on their way when its tasks were
@@ -91,9 +92,14 @@ impl Snapshots {
     }
 
     /// Looks for orphans of the job's earlier attempts and of checkpoints that came to nothing.
-    pub(crate) async fn collect(&self, plan: &JobPlan, attempt: Attempt, now_millis: i64) -> Result<()> {
+    pub(crate) async fn collect(
+        &self,
+        plan: &JobPlan,
+        (oldest, attempt): (Attempt, Attempt),
+        now_millis: i64,
+    ) -> Result<()> {
         let completed = CheckpointId(0);
-        self.remove_orphans(plan, &Rules { now_millis, grace: GRACE, attempt, completed }).await
+        self.remove_orphans(plan, &Rules { now_millis, grace: GRACE, oldest, attempt, completed }).await
     }
 
     /// Removes what nobody reaches. What is complete is at least what the job's newest checkpoint says.

@@ -36,7 +36,8 @@ impl Snapshots {
         let found = self.find(plan, recovery, &sinks).await?;
         self.load(plan, recovery, found.as_ref(), &mut of_job).await?;
         let writers = self.commit_found(found.as_ref(), recovery, &sinks).await?;
-        if recovery.fence > Attempt(0) {
+        // What lies beside the output of those that go on can't be told from theirs: it stays until the whole job restarts or ends.
+        if recovery.fence > Attempt(0) && recovery.part.is_none() {
             sinks.abort(recovery.fence).await;
         }
         let Some(found) = found else { return Ok(Recovered { writers, ..Recovered::default() }) };
@@ -71,7 +72,7 @@ impl Snapshots {
             sinks.commit_snapshot(Origin::of(origin), &origin.manifest, &writers).await?;
         }
         if recovery.fence > Attempt(0) {
-            sinks.fence(recovery.fence, own, &writers).await?;
+            sinks.fence(recovery.fence, recovery.part.as_ref(), own, &writers).await?;
         }
         Ok(writers)
     }

@@ -23,9 +23,11 @@ pub struct Rules {
     pub now_millis: i64,
     /// What is younger stays: more than the clocks may differ and a checkpoint may take.
     pub grace: Duration,
-    /// The attempt that runs.
+    /// The oldest attempt that tasks run under.
+    pub oldest: Attempt,
+    /// The newest.
     pub attempt: Attempt,
-    /// The newest checkpoint that completed. Of this attempt, later ones may be on their way.
+    /// The newest checkpoint that completed. Of attempts from `oldest` on, later ones may be on their way.
     pub completed: CheckpointId,
 }
 
@@ -56,7 +58,7 @@ fn removal(job: &JobFolder, path: &Path, rules: &Rules) -> Option<Removal> {
             None => (name.ends_with(TEMPORARY) && id <= rules.completed).then(delete),
         },
         Place::Shared(name) => file_in(&name).is_some_and(|file| rules.over(&file)).then(delete),
-        Place::TaskOwned(name) => attempt_of(&name).is_some_and(|of| of < rules.attempt).then(delete),
+        Place::TaskOwned(name) => attempt_of(&name).is_some_and(|of| of < rules.oldest).then(delete),
         Place::Upload(name) => {
             let over = file_in(&name).is_some_and(|file| rules.over(&file));
             let temporary = name.ends_with(TEMPORARY);
@@ -68,7 +70,7 @@ fn removal(job: &JobFolder, path: &Path, rules: &Rules) -> Option<Removal> {
 
 impl Rules {
     fn over(&self, file: &FileName) -> bool {
-        file.attempt < self.attempt || (file.attempt == self.attempt && file.checkpoint <= self.completed)
+        file.attempt < self.oldest || (file.attempt <= self.attempt && file.checkpoint <= self.completed)
     }
 }
 

@@ -19,6 +19,7 @@ use super::reports::Reports;
 use super::running::Running;
 use crate::metrics::Labels;
 use crate::network::Network;
+use crate::region::Region;
 use crate::slot::{Ended, Launch, Slot, payload_text};
 use crate::snapshot::{Home, Restoration};
 use crate::task::checkpoint::Notice;
@@ -29,8 +30,8 @@ use crate::task::{Blueprint, Environment, Mailbox, TaskMetrics};
 pub(crate) enum Command {
     /// Start the tasks that are placed here.
     Deploy(JobId, Attempt, Box<DeployTasks>),
-    /// Cancel the job's tasks of attempts up to this one.
-    Cancel(JobId, Attempt),
+    /// Cancel the tasks of attempts up to this one in a part of the job, or in all of it.
+    Cancel(JobId, Attempt, Region),
     /// Hand splits, which follow the first so many, to a task.
     AddSplits(ExecutionId, usize, Vec<Split>),
     /// Tell all tasks of the job's attempt.
@@ -59,10 +60,10 @@ impl Executor {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Deploy(job, attempt, message) => self.deploy(job, attempt, *message).await,
-                Command::Cancel(job, attempt) => {
-                    tracing::info!(%job, %attempt, "cancelling");
-                    self.running.cancel(job, attempt);
-                    self.network.release(job, attempt);
+                Command::Cancel(job, attempt, region) => {
+                    tracing::info!(%job, %attempt, ?region, "cancelling");
+                    self.running.cancel(job, attempt, &region);
+                    self.network.release(job, attempt, &region);
                 }
                 Command::AddSplits(task, first, splits) => {
                     tracing::info!(%task, count = splits.len(), "more splits");
@@ -85,7 +86,7 @@ impl Executor {
 
     async fn drain(&self) {
         for (job, attempt) in self.running.cancel_all() {
-            self.network.release(job, attempt);
+            self.network.release(job, attempt, &Region::default());
         }
         self.running.drained().await;
     }

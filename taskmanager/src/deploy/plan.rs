@@ -77,9 +77,13 @@ impl Plan {
             return Err(malformed(format!("slot {} of a TaskManager with {slots} slots", place.slot)));
         }
         let mut splits = assign(&graph, message.splits)?;
+        let starts = starting(&message.vertices);
+        if let Some(vertex) = message.vertices.iter().find(|vertex| **vertex as usize >= graph.vertices().len()) {
+            return Err(malformed(format!("vertex {vertex}, which the graph doesn't have")));
+        }
         let mut subtasks = Vec::new();
         let mut channels = 0_usize;
-        for (vertex, node) in graph.vertices().iter().enumerate() {
+        for (vertex, node) in graph.vertices().iter().enumerate().filter(|(vertex, _)| starts(*vertex)) {
             let own_slots = placement.iter().take(node.parallelism as usize).enumerate();
             for (index, place) in own_slots.filter(|(_, place)| place.task_manager_id == own) {
                 subtasks.push(Subtask {
@@ -199,9 +203,11 @@ pub(crate) fn meant_for(job: JobId, attempt: Attempt, message: &DeployTasks, own
         vertex: VertexIndex(vertex as u32),
         subtask: SubtaskIndex(index as u32),
     };
+    let starts = starting(&message.vertices);
     let meant: Vec<_> = vertices
         .iter()
         .enumerate()
+        .filter(|(vertex, _)| starts(*vertex))
         .flat_map(|(vertex, node)| {
             let places = message.placement.iter().take(node.parallelism as usize).enumerate().filter(is_own);
             places.map(move |(index, _)| id(vertex, index))
@@ -209,6 +215,11 @@ pub(crate) fn meant_for(job: JobId, attempt: Attempt, message: &DeployTasks, own
         .take(MAX_SUBTASKS)
         .collect();
     if meant.is_empty() { vec![id(0, 0)] } else { meant }
+}
+
+/// Which vertices a deployment starts; without names: all.
+fn starting(vertices: &[u32]) -> impl Fn(usize) -> bool {
+    move |vertex| vertices.is_empty() || vertices.contains(&(vertex as u32))
 }
 
 /// The splits by vertex and subtask.

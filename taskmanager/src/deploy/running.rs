@@ -11,6 +11,7 @@ use weir_api::id::{Attempt, ExecutionId, JobId};
 use weir_proto::v1::{Split, SubtaskId, SubtaskMetrics};
 
 use crate::metrics::Labels;
+use crate::region::Region;
 use crate::task::checkpoint::Notice;
 use crate::task::{Mailbox, TaskMetrics};
 
@@ -77,10 +78,10 @@ impl Running {
         }
     }
 
-    /// Cancels the job's tasks of attempts up to this one.
-    pub(crate) fn cancel(&self, job: JobId, attempt: Attempt) {
+    /// Cancels the tasks of attempts up to this one in a part of the job.
+    pub(crate) fn cancel(&self, job: JobId, attempt: Attempt, region: &Region) {
         for (id, entry) in self.lock().iter() {
-            if id.job == job && id.attempt <= attempt {
+            if id.job == job && id.attempt <= attempt && region.has_vertex(id.vertex.0) {
                 entry.cancel.cancel();
             }
         }

@@ -70,7 +70,7 @@ impl InputGate {
         let open = channels.len();
         let (held, passed_over) = (vec![false; open], Vec::new());
         let gate = Self { id, shared, registry, channels, open, held, passed_over, failed: false, credit };
-        gate.registry.watch(id.job, id.attempt, watched)?;
+        gate.registry.watch(id, watched)?;
         Ok(gate)
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a channel is here from the moment one end asks for it until both have gone or its attempt is released; each end
 //! is claimed once. An end that waits longer than the configured time for the other fails with a clear error.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,10 @@ use weir_api::error::{Code, Error, Result};
 use weir_api::id::{Attempt, JobId};
 
 use super::failure::Failure;
-use super::id::ChannelKey;
+use super::id::{ChannelKey, GateId, PartitionId};
 use super::ready::lock;
 use super::subpartition::Subpartition;
+use crate::region::Region;
 
 /// How many released jobs are remembered, so that what comes late for them is refused.
 const MAX_RELEASED: usize = 10_000;
@@ -45,8 +46,17 @@ pub(crate) struct Registry {
 struct State {
     channels: HashMap<ChannelKey, Entry>,
     waiting: usize,
-    released: HashMap<JobId, Attempt>,
-    gates: Vec<(JobId, Attempt, Weak<dyn Releasable>)>,
+    released: HashMap<JobId, Released>,
+    gates: Vec<(GateId, Weak<dyn Releasable>)>,
+}
+
+/// Which attempts of a job are over.
+#[derive(Default)]
+struct Released {
+    up_to: Attempt,
+    /// Where only parts of the job are over: attempts up to this one.
+    edges: BTreeMap<u32, Attempt>,
+    vertices: BTreeMap<u32, Attempt>,
 }
 
 struct Entry {
@@ -71,7 +81,8 @@ impl Registry {
     /// The channel with this key, for one of its ends.
     pub(crate) fn claim(&self, key: ChannelKey, end: End, now: Instant) -> Result<Arc<Subpartition>> {
         let mut state = lock(&self.state);
-        state.check(key.partition.job, key.partition.attempt)?;
+        let PartitionId { job, attempt, edge, .. } = key.partition;
+        state.check(job, attempt, |released| released.edges.get(&edge))?;
         if !state.channels.contains_key(&key) {
             if state.waiting >= self.max_waiting {
                 return Err(Error::new(
@@ -132,16 +143,16 @@ impl Registry {
     }
 
     /// Tells `gate` when its attempt is released.
-    pub(crate) fn watch(&self, job: JobId, attempt: Attempt, gate: Weak<dyn Releasable>) -> Result<()> {
+    pub(crate) fn watch(&self, id: GateId, gate: Weak<dyn Releasable>) -> Result<()> {
         let mut state = lock(&self.state);
-        state.check(job, attempt)?;
-        state.gates.retain(|(_, _, gate)| gate.strong_count() > 0);
-        state.gates.push((job, attempt, gate));
+        state.check(id.job, id.attempt, |released| released.vertices.get(&id.vertex.0))?;
+        state.gates.retain(|(_, gate)| gate.strong_count() > 0);
+        state.gates.push((id, gate));
         Ok(())
     }
 
-    /// Fails everything of the job up to this attempt, and whatever comes late for it.
-    pub(crate) fn release(&self, job: JobId, up_to: Attempt) {
+    /// Fails everything of a part of the job up to this attempt, and whatever comes late for it.
+    pub(crate) fn release(&self, job: JobId, up_to: Attempt, region: &Region) {
         let failure = Failure::new(Code::Fenced, format!("attempt {up_to} of job {job} has been released"));
         let (channels, gates) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,20 +162,23 @@ impl Registry {
             {
                 state.released.remove(&any);
             }
-            let known = state.released.entry(job).or_insert(up_to);
-            *known = up_to.max(*known);
-            let old = |key: &ChannelKey| key.partition.job == job && key.partition.attempt <= up_to;
+            state.released.entry(job).or_default().add(up_to, region);
+            let old = |key: &ChannelKey| {
+                let of = &key.partition;
+                of.job == job && of.attempt <= up_to && region.has_edge(of.edge)
+            };
             let channels: Vec<_> =
                 state.channels.extract_if(|key, _| old(key)).map(|(_, entry)| entry).collect();
             let unmet =
                 channels.iter().filter(|e| e.producer == Claim::Open || e.consumer == Claim::Open).count();
             state.waiting = state.waiting.saturating_sub(unmet);
-            let is_old = |gate: &(JobId, Attempt, Weak<dyn Releasable>)| gate.0 == job && gate.1 <= up_to;
-            let gates: Vec<_> = state.gates.extract_if(.., |gate| is_old(gate)).collect();
+            let is_old =
+                |id: &GateId| id.job == job && id.attempt <= up_to && region.has_vertex(id.vertex.0);
+            let gates: Vec<_> = state.gates.extract_if(.., |(id, _)| is_old(id)).collect();
             (channels, gates)
         };
         channels.iter().for_each(|entry| entry.channel.fail(failure.clone()));
-        gates.iter().filter_map(|(_, _, gate)| gate.upgrade()).for_each(|gate| gate.release(&failure));
+        gates.iter().filter_map(|(_, gate)| gate.upgrade()).for_each(|gate| gate.release(&failure));
     }
 
     /// Fails what has waited too long for its other end.
@@ -189,10 +203,35 @@ impl Registry {
     }
 }
 
+impl Released {
+    fn add(&mut self, up_to: Attempt, region: &Region) {
+        if region.is_whole() {
+            self.up_to = up_to.max(self.up_to);
+            self.edges.retain(|_, over| *over > up_to);
+            self.vertices.retain(|_, over| *over > up_to);
+        }
+        for (all, numbers) in [
+            (&mut self.edges, region.edges().collect::<Vec<_>>()),
+            (&mut self.vertices, region.vertices().collect()),
+        ] {
+            for number in numbers {
+                let over = all.entry(number).or_default();
+                *over = up_to.max(*over);
+            }
+        }
+    }
+}
+
 impl State {
-    fn check(&self, job: JobId, attempt: Attempt) -> Result<()> {
-        match self.released.get(&job) {
-            Some(released) if attempt <= *released => Err(Error::new(
+    fn check(
+        &self,
+        job: JobId,
+        attempt: Attempt,
+        part: impl Fn(&Released) -> Option<&Attempt>,
+    ) -> Result<()> {
+        let over = self.released.get(&job).map(|known| part(known).map_or(known.up_to, |of| known.up_to.max(*of)));
+        match over {
+            Some(released) if attempt <= released => Err(Error::new(
                 Code::Fenced,
                 format!(
                     "attempt {attempt} of job {job} is over: attempts up to {released} have been released"

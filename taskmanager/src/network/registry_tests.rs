@@ -53,9 +53,50 @@ fn a_release_ends_old_attempts_and_leaves_newer_ones() {
     let now = Instant::now();
     let old = registry.claim(key(1, 0), End::Producer, now).unwrap();
     let new = registry.claim(key(2, 0), End::Producer, now).unwrap();
-    registry.release(JOB, Attempt(1));
+    registry.release(JOB, Attempt(1), &Region::default());
     assert_eq!(old.failure().unwrap().code(), Code::Fenced);
     assert!(new.failure().is_none());
     assert_eq!(registry.claim(key(1, 1), End::Producer, now).unwrap_err().code(), Code::Fenced);
     registry.claim(key(2, 1), End::Producer, now).unwrap();
+}
+
+#[test]
+fn a_release_of_a_part_leaves_the_channels_and_gates_of_the_rest() {
+    struct Gate(std::sync::Mutex<bool>);
+    impl Releasable for Gate {
+        fn release(&self, _: &Failure) {
+            *self.0.lock().unwrap() = true;
+        }
+    }
+    let registry = Registry::new(10, 100, TIMEOUT);
+    let other = |attempt| {
+        let mut other = key(attempt, 0);
+        other.partition.edge = 1;
+        other
+    };
+    let gate = |vertex| GateId {
+        job: JOB,
+        attempt: Attempt(1),
+        vertex: weir_api::id::VertexIndex(vertex),
+        input: 0,
+        subtask: SubtaskIndex(0),
+    };
+    #[expect(clippy::disallowed_methods, reason = "a start for made-up times")]
+    let now = Instant::now();
+    let gates = [1, 3].map(|vertex| {
+        let watched = Arc::new(Gate(Default::default()));
+        let weak: Weak<dyn Releasable> = Arc::downgrade(&(Arc::clone(&watched) as Arc<dyn Releasable>));
+        registry.watch(gate(vertex), weak).unwrap();
+        watched
+    });
+    let part = registry.claim(key(1, 0), End::Producer, now).unwrap();
+    let rest = registry.claim(other(1), End::Producer, now).unwrap();
+    registry.release(JOB, Attempt(1), &Region::new([0, 1], [0]));
+    assert!(part.failure().is_some() && rest.failure().is_none());
+    assert_eq!(gates.map(|gate| *gate.0.lock().unwrap()), [true, false]);
+    assert!(registry.claim(key(1, 1), End::Producer, now).is_err(), "late for the part");
+    assert!(registry.claim(other(1), End::Consumer, now).is_ok(), "the rest goes on");
+    assert!(registry.claim(key(2, 0), End::Producer, now).is_ok(), "the part's next attempt");
+    registry.release(JOB, Attempt(2), &Region::default());
+    assert!(registry.claim(other(2), End::Producer, now).is_err());
 }

@@ -28,6 +28,7 @@ use super::pool::Pool;
 use super::ready::lock;
 use super::registry::{End, Registry};
 use super::supervisor::Supervisor;
+use crate::region::Region;
 
 /// Connections that may wait to be dialled.
 const DIAL_QUEUE: usize = 1024;
@@ -235,9 +236,9 @@ impl Network {
         Ok(connection)
     }
 
-    /// Ends everything of the job's attempts up to this one: pending polls fail, what comes late is refused.
-    pub fn release(&self, job: JobId, up_to: Attempt) {
-        self.inner.registry.release(job, up_to);
+    /// Ends everything of the attempts up to this one in a part of the job: pending polls fail, what comes late is refused.
+    pub fn release(&self, job: JobId, up_to: Attempt, region: &Region) {
+        self.inner.registry.release(job, up_to, region);
     }
 
     /// How much network memory there is and how much is left.

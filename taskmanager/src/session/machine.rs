@@ -26,6 +26,7 @@ use weir_proto::v1::{
 use super::backoff::Backoff;
 use super::fence::Fence;
 use super::notice;
+use crate::region::Region;
 use crate::task::checkpoint::Notice;
 
 /// How long the JobManager may take to answer a registration.
@@ -67,8 +68,8 @@ pub enum Action {
     Close,
     /// Start the tasks that are placed here.
     Deploy(JobId, Attempt, Box<DeployTasks>),
-    /// Cancel the job's tasks of attempts up to this.
-    Cancel(JobId, Attempt),
+    /// Cancel the tasks of attempts up to this in a part of the job, or in all of it.
+    Cancel(JobId, Attempt, Region),
     /// Hand splits, which follow the first so many, to a task.
     AddSplits(ExecutionId, usize, Vec<Split>),
     /// Tell all tasks of the job's attempt.
@@ -250,7 +251,7 @@ impl Machine {
             Body::Registered(_) => Err(malformed("a second answer to the registration")),
             Body::Refused(_) | Body::Heartbeat(_) => Ok(Vec::new()),
             Body::Deploy(deploy) => self.deploy(deploy),
-            Body::Cancel(cancel) => self.cancel(&cancel),
+            Body::Cancel(cancel) => self.cancel(cancel),
             Body::AddSplits(add) => add_splits(add),
             Body::TriggerCheckpoint(message) => notice::trigger(message).map(|notice| self.notify(notice)),
             Body::CheckpointComplete(message) => notice::complete(&message).map(|notice| self.notify(notice)),
@@ -280,17 +281,18 @@ impl Machine {
 
     fn deploy(&mut self, deploy: DeployTasks) -> Result<Vec<Action>> {
         let (job, attempt) = job_attempt(&deploy.job_id, deploy.attempt)?;
-        if let Err(error) = self.fence.deploy(job, attempt) {
+        if let Err(error) = self.fence.deploy(job, attempt, deploy.vertices.is_empty()) {
             tracing::warn!(%job, %attempt, error = error.message(), "refused a deployment");
             return Ok(Vec::new());
         }
         Ok(vec![Action::Deploy(job, attempt, Box::new(deploy))])
     }
 
-    fn cancel(&mut self, cancel: &CancelTasks) -> Result<Vec<Action>> {
+    fn cancel(&mut self, cancel: CancelTasks) -> Result<Vec<Action>> {
         let (job, attempt) = job_attempt(&cancel.job_id, cancel.attempt)?;
-        self.fence.cancel(job, attempt);
-        Ok(vec![Action::Cancel(job, attempt)])
+        let region = Region::new(cancel.vertices, cancel.edges);
+        self.fence.cancel(job, attempt, region.is_whole());
+        Ok(vec![Action::Cancel(job, attempt, region)])
     }
 
     fn notify(&self, (job, attempt, notice): (JobId, Attempt, Notice)) -> Vec<Action> {

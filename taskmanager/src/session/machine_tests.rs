@@ -28,7 +28,11 @@ fn deploy(attempt: u32) -> job_manager_message::Body {
 }
 
 fn cancel(attempt: u32) -> job_manager_message::Body {
-    job_manager_message::Body::Cancel(CancelTasks { job_id: vec![1; 16], attempt })
+    job_manager_message::Body::Cancel(CancelTasks {
+        job_id: vec![1; 16],
+        attempt,
+        ..Default::default()
+    })
 }
 
 /// A machine that has registered with the leader of epoch 3 at time 0.
@@ -85,7 +89,7 @@ fn commands_are_obeyed_once_and_only_from_the_leader() {
     assert!(!deployed(machine.handle(message(3, deploy(2)), 1)), "twice");
     assert!(!deployed(machine.handle(message(3, deploy(1)), 1)), "an old attempt");
     let actions = machine.handle(message(3, cancel(3)), 1);
-    assert!(matches!(actions.as_slice(), [Action::Cancel(_, Attempt(3))]));
+    assert!(matches!(actions.as_slice(), [Action::Cancel(_, Attempt(3), _)]));
     assert!(!deployed(machine.handle(message(3, deploy(3)), 1)), "cancelled before it came");
     assert!(deployed(machine.handle(message(3, deploy(4)), 1)));
     assert!(machine.is_active());
@@ -265,7 +269,7 @@ proptest! {
             for mut machine in [machine(), active()] {
                 for action in machine.handle(Event::Received(Box::new(message.clone())), 1) {
                     match action {
-                        Action::Deploy(job, attempt, _) | Action::Cancel(job, attempt) => {
+                        Action::Deploy(job, attempt, _) | Action::Cancel(job, attempt, _) => {
                             prop_assert_eq!(message.leader_epoch, 3);
                             prop_assert!(attempt.0 > 0 && job.as_bytes().len() == 16);
                         }

@@ -136,7 +136,11 @@ impl Session {
     }
 
     pub(crate) async fn cancel(&self, job: u8, attempt: u32) {
-        self.send(job_manager_message::Body::Cancel(CancelTasks { job_id: vec![job; 16], attempt })).await;
+        self.send(job_manager_message::Body::Cancel(CancelTasks {
+            job_id: vec![job; 16],
+            attempt,
+            ..Default::default()
+        })).await;
     }
 
     /// Sends the splits with these ids to a task (job, attempt, subtask of vertex 0).

@@ -53,8 +53,8 @@ pub struct PartSummary {
 impl Summarized for Arc<Part> {
     type Summary = PartSummary;
 
-    fn summary(&self, attempt: Attempt, checkpoint: CheckpointId) -> PartSummary {
-        let (full_bytes, new_bytes) = self.sizes(attempt.0, checkpoint);
+    fn summary(&self, checkpoint: CheckpointId) -> PartSummary {
+        let (full_bytes, new_bytes) = self.sizes(checkpoint);
         PartSummary {
             unix_millis: self.unix_millis,
             alignment_millis: self.alignment_millis,
@@ -94,15 +94,19 @@ impl Part {
         Ok(Self { snapshot, prepared, ..Self::default() })
     }
 
-    /// The bytes of the files that it refers to, and of those that were written for `checkpoint` by `attempt`.
+    /// The bytes of the files that it refers to, and of those that were written for `checkpoint`, whose number is used once.
     #[must_use]
-    pub fn sizes(&self, attempt: u32, checkpoint: CheckpointId) -> (u64, u64) {
-        let prefix = format!("{attempt}-{checkpoint}-");
+    pub fn sizes(&self, checkpoint: CheckpointId) -> (u64, u64) {
+        let infix = format!("-{checkpoint}-");
+        let is_new = |name: &str| {
+            let attempt = name.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            attempt.starts_with(&infix)
+        };
         let tables = self.snapshot.operators.iter().filter_map(|operator| operator.subtask.as_ref());
         let files = tables.flat_map(|subtask| &subtask.tables).flat_map(|table| &table.layers);
         files.flat_map(|layer| &layer.files).fold((0, 0), |(all, new), file| {
             let name = file.name.rsplit('/').next().unwrap_or_default();
-            let written = if name.starts_with(&prefix) { file.bytes } else { 0 };
+            let written = if is_new(name) { file.bytes } else { 0 };
             (all + file.bytes, new + written)
         })
     }

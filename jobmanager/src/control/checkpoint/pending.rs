@@ -186,7 +186,7 @@ impl<A: Summarized> Pending<A> {
     /// What users are told of the parts that have come.
     fn summaries(&self, checkpoint: CheckpointId) -> BTreeMap<Task, A::Summary> {
         let parts = self.parts.iter();
-        parts.map(|(task, part)| (*task, part.summary(self.attempt, checkpoint))).collect()
+        parts.map(|(task, part)| (*task, part.summary(checkpoint))).collect()
     }
 
     pub(super) fn finished(

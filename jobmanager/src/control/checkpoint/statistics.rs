@@ -37,7 +37,7 @@ pub trait Summarized: Clone {
     type Summary: Clone + PartialEq + std::fmt::Debug;
 
     /// What is remembered of this part of `checkpoint`, which `attempt` has taken.
-    fn summary(&self, attempt: Attempt, checkpoint: CheckpointId) -> Self::Summary;
+    fn summary(&self, checkpoint: CheckpointId) -> Self::Summary;
 }
 
 /// A checkpoint that has ended; `S` is what is remembered of one task's part.

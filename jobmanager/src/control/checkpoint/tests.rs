@@ -12,7 +12,7 @@ type Test = Coordinator<u32>;
 impl Summarized for u32 {
     type Summary = Self;
 
-    fn summary(&self, _: Attempt, _: CheckpointId) -> Self {
+    fn summary(&self, _: CheckpointId) -> Self {
         *self
     }
 }

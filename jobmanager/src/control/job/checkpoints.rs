@@ -28,6 +28,7 @@ use crate::control::checkpoint::{
     Action, Coordinator, Event, Kind, Retained, Savepoint, Settings, Stop, Task, Written,
 };
 use crate::control::now::Now;
+use crate::control::regions::Vertices;
 use crate::control::task::TaskState;
 
 /// How many checkpoint ids are reserved ahead, so that an id costs no write.
@@ -160,14 +161,20 @@ impl Checkpoints {
         &self.places
     }
 
-    pub(super) fn recovery(&self, fence: Attempt) -> Recovery {
+    pub(super) fn recovery(&self, fence: Attempt, part: Option<Vertices>) -> Recovery {
         Recovery {
             fence,
+            part,
             retained: self.coordinator.retained().cloned().collect(),
             damaged: self.damaged.clone(),
             allow_older: self.places.allow_older,
             writers: self.writers.clone(),
         }
+    }
+
+    /// Whether this is what the job's pointer leads to.
+    pub(super) fn is_latest(&self, recovered: &Recovered) -> bool {
+        recovered.snapshot.as_ref() == self.latest()
     }
 
     /// The next attempt goes on from this.
@@ -374,10 +381,25 @@ impl Job {
 
     /// The attempt is over.
     pub(super) fn end_checkpoints(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.pause_checkpoints(Event::Ended, now, effects);
+    }
+
+    /// A part of the job starts anew; the tasks of the others give up what is under way.
+    pub(super) fn interrupt_checkpoints(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.pause_checkpoints(Event::Interrupted, now, effects);
+    }
+
+    /// Tells the tasks that go on what was committed while a part of the job started anew.
+    pub(super) fn tell_survivors(&self, effects: &mut Vec<Effect>) {
+        let restored = self.checkpoints.restored.as_ref();
+        effects.extend(restored.map(|from| Effect::Order(Order::Complete(from.snapshot.checkpoint))));
+    }
+
+    fn pause_checkpoints(&mut self, event: Event<Arc<Part>>, now: Now, effects: &mut Vec<Effect>) {
         self.checkpoints.is_running = false;
         self.checkpoints.failure = None;
         self.checkpoints.commits = Commits::default();
-        self.coordinate(Event::Ended, now, effects);
+        self.coordinate(event, now, effects);
         let Checkpoints { begun, coordinator, .. } = &mut self.checkpoints;
         begun.retain(|checkpoint, _| coordinator.is_under_way(*checkpoint));
     }

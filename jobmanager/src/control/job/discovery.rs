@@ -19,6 +19,7 @@ use super::phase::Phase;
 use super::writes::Reason;
 use super::{Effect, Failure, Job};
 use crate::control::now::Now;
+use crate::control::planted::planted;
 use crate::control::splits;
 
 /// Splits for one task, to be read behind those that it has.
@@ -77,11 +78,6 @@ impl Discovery {
                 *at = now.after(source.interval);
             }
         }
-    }
-
-    /// The job's record has been written with all its splits.
-    pub(super) fn all_recorded(&mut self) {
-        self.unrecorded.clear();
     }
 
     /// When there is something to do, while the job runs.
@@ -213,10 +209,12 @@ impl Job {
 
     /// The record has been written with what was found.
     pub(super) fn splits_recorded(&mut self, effects: &mut Vec<Effect>) {
-        let recorded = std::mem::take(&mut self.discovery.unrecorded);
+        let mut recorded = std::mem::take(&mut self.discovery.unrecorded);
+        let is_running = matches!(self.phase, Phase::Running { .. });
         // A later attempt's tasks have them with their deployment.
-        if matches!(self.phase, Phase::Running { .. }) {
-            effects.extend(recorded.into_iter().map(Effect::AddSplits));
+        recorded.retain(|found| is_running || (self.survives(found.vertex) && !planted!(SurvivorsSplitsDropped)));
+        effects.extend(recorded.into_iter().map(Effect::AddSplits));
+        if is_running {
             self.take_answers(effects);
         }
     }

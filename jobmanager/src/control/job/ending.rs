@@ -48,7 +48,7 @@ impl Job {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Allocating => {
                 // The record that was written holds the pointer, the splits and the ids.
-                self.discovery.all_recorded();
+                self.splits_recorded(effects);
                 self.checkpoints.ids_recorded();
                 self.allocated(slots_held, now, effects);
             }
@@ -79,10 +79,14 @@ impl Job {
     pub(super) fn is_not_wanted(&mut self, slots_held: bool, now: Now, effects: &mut Vec<Effect>) -> bool {
         if self.cancel_requested {
             self.give_up_slots(Next::End(JobStatus::Canceled), now, effects);
+        } else if let Some(next) = self.partial.as_mut().and_then(|partial| partial.then.take()) {
+            self.join(next, now, effects);
         } else if !slots_held {
             self.give_up_slots(Next::Restart { not_before: now.monotonic_millis }, now, effects);
+        } else {
+            return false;
         }
-        self.cancel_requested || !slots_held
+        true
     }
 
     /// Sends the attempt's tasks out.
@@ -91,21 +95,33 @@ impl Job {
         if self.attempt.0 > 1 {
             self.restarts = self.restarts.saturating_add(1);
         }
-        self.execution.advance_all(TaskState::Deploying, now.unix_millis);
+        let part = self.partial.take().map(|partial| partial.vertices);
+        match &part {
+            Some(part) => self.execution.advance_part(part, TaskState::Deploying, now.unix_millis),
+            None => self.execution.advance_all(TaskState::Deploying, now.unix_millis),
+        }
         self.history.set(JobStatus::Running, now.unix_millis);
         self.discovery.start(now);
-        effects.push(Effect::Deploy);
+        let goes_on = part.is_some();
+        effects.push(Effect::Deploy(part));
+        if goes_on {
+            self.tell_survivors(effects);
+        }
     }
 
     /// The attempt's slots are gone or not wanted any more before anything was deployed.
     pub(super) fn give_up_slots(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
-        self.release(effects);
+        // Tasks that go on keep theirs.
+        if self.partial.is_none() {
+            self.release(effects);
+        }
         self.go_on(next, now, effects);
     }
 
     /// The attempt is over.
     pub(super) fn go_on(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
         match next {
+            Next::End(_) | Next::Commit if self.partial.is_some() => self.stop(next, now, effects),
             Next::Restart { not_before } if now.reached(not_before) => self.wait_for_slots(now),
             Next::Restart { not_before } => self.phase = Phase::Backoff { until: not_before },
             Next::End(status) => self.conclude(status, now, effects),
@@ -128,12 +144,21 @@ impl Job {
 
     pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
         let stuck = if self.phase.has_tasks() { self.execution.unfinished() } else { Default::default() };
-        effects.push(Effect::Release(self.attempt, self.execution.placement().to_vec(), stuck));
+        effects.push(Effect::Release(self.execution.placement().to_vec(), stuck));
     }
 
     /// The attempt's tasks have ended, or the wait for them has.
     pub(super) fn stopped(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Phase::Stopping { next, .. } = self.phase else { return };
+        if self.partial.is_some() {
+            if self.is_stopped() {
+                self.go_on(next, now, effects);
+            } else {
+                // A task that doesn't end keeps its slot: the job needs others, all of it.
+                self.stop(next, now, effects);
+            }
+            return;
+        }
         self.release(effects);
         self.execution.advance_all(TaskState::Canceled, now.unix_millis);
         self.go_on(next, now, effects);

@@ -13,12 +13,14 @@ use weir_api::id::{Attempt, CheckpointId, OperatorUid};
 use weir_proto::v1::SplitAssignment;
 
 use super::exceptions::Exception;
-use super::phase::Phase;
+use super::phase::{Next, Phase};
 use super::status::JobStatus;
 use super::{Effect, Failure, Job};
 use crate::control::checkpoint::assemble::{self, Positions};
 use crate::control::checkpoint::{Retained, Retention};
 use crate::control::now::Now;
+use crate::control::planted::planted;
+use crate::control::regions::Vertices;
 
 /// The longest wait before what failed is tried again.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -36,6 +38,8 @@ pub struct Recovery {
     pub allow_older: bool,
     /// The most writers of sinks.
     pub writers: BTreeMap<OperatorUid, u32>,
+    /// Only these vertices start anew; the writers of other sinks live and must not be fenced. `None`: all.
+    pub part: Option<Vertices>,
 }
 
 /// What was found.
@@ -79,7 +83,8 @@ impl Job {
             Phase::Recovering { .. } => Attempt(self.attempt.0.saturating_sub(1)),
             _ => self.attempt,
         };
-        self.checkpoints.recovery(fence)
+        let part = self.partial.as_ref().map(|partial| partial.vertices.clone());
+        self.checkpoints.recovery(fence, part.filter(|_| !planted!(SurvivorsFenced)))
     }
 
     /// What the attempt goes on from is committed, or couldn't be found or committed.
@@ -97,6 +102,10 @@ impl Job {
             return;
         }
         match result {
+            // Those that go on may build on what can't be read.
+            Ok(recovered) if self.partial.is_some() && !self.checkpoints.is_latest(&recovered) => {
+                self.stop(Next::Restart { not_before: now.monotonic_millis }, now, effects);
+            }
             Ok(recovered) => {
                 self.checkpoints.restore(recovered, now);
                 self.deploy(now, effects);
@@ -110,6 +119,10 @@ impl Job {
                 let retry_at = Some(now.after(wait));
                 self.phase = Phase::Recovering { failures: failures.saturating_add(1), retry_at };
             }
+            // The same for all of the job decides.
+            Err(_) if self.partial.is_some() => {
+                self.stop(Next::Restart { not_before: now.monotonic_millis }, now, effects);
+            }
             Err(failure) => {
                 self.exceptions.push(Exception::of_job(failure.code, failure.message, now.unix_millis));
                 self.history.set(JobStatus::Failing, now.unix_millis);
@@ -121,12 +134,12 @@ impl Job {
     }
 
     /// A snapshot's files turn out to be damaged when tasks read them. Perhaps there is another one: the next attempt finds out.
-    pub(super) fn look_at_damage(&mut self, exception: Exception) -> Exception {
+    pub(super) fn look_at_damage(&mut self, exception: Exception) -> (Exception, bool) {
         let is_damage = exception.code == Code::SnapshotDamaged.as_str();
         if is_damage && self.checkpoints.found_damaged() {
-            return Exception { restartable: true, ..exception };
+            return (Exception { restartable: true, ..exception }, true);
         }
-        exception
+        (exception, is_damage)
     }
 
     /// The splits of the present attempt's tasks, with where reading begins.
@@ -148,7 +161,7 @@ impl Job {
             JobStatus::Canceled => self.checkpoints.settings().on_cancel == Retention::Delete,
             _ => false,
         };
-        let retained = self.checkpoints.recovery(self.attempt).retained;
+        let retained = self.checkpoints.recovery(self.attempt, None).retained;
         let is_anything_there = !retained.is_empty() || self.checkpoints.settings().interval.is_some();
         if is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
             let own = retained.into_iter().filter(|retained| goes && !retained.is_savepoint);

@@ -7,6 +7,7 @@ use weir_api::id::{SubtaskIndex, TaskManagerId, VertexIndex};
 use weir_proto::v1::SubtaskMetrics;
 
 use super::exceptions::Exception;
+use super::partial;
 use super::phase::{Next, Phase};
 use super::status::JobStatus;
 use super::writes::Reason;
@@ -54,7 +55,7 @@ impl Job {
                 });
                 self.failed(self.locate(failure, vertex, subtask), now, random, effects);
             }
-            TaskState::Canceled if matches!(self.phase, Phase::Running { .. }) => {
+            TaskState::Canceled if matches!(self.phase, Phase::Running { .. }) || self.survives(vertex) => {
                 let failure = Exception::of_job(
                     Code::TaskManagerLost,
                     "the TaskManager cancelled the task",
@@ -89,10 +90,9 @@ impl Job {
         random: f64,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.phase.has_tasks() {
-            return;
-        }
-        let lost = self.execution.lost(manager, now.unix_millis);
+        let (phase, partial) = (&self.phase, self.partial.as_ref());
+        let is_out = |vertex| partial::is_out(phase, partial, vertex);
+        let lost = self.execution.lost(manager, is_out, now.unix_millis);
         if let Some((vertex, subtask)) = lost.first().copied() {
             let others = match lost.len() {
                 1 => String::new(),
@@ -131,10 +131,16 @@ impl Job {
                 self.stop(Next::Commit, now, effects);
             }
             Phase::Running { .. } => {
-                let exception = self.look_at_damage(exception);
+                let (exception, is_damage) = self.look_at_damage(exception);
                 let next = self.after_failure(exception, now, random);
-                self.stop(next, now, effects);
+                // What is damaged, all regions have been restored from.
+                let broken = if is_damage { None } else { self.broken_part(next) };
+                match broken {
+                    Some(part) => self.stop_part(part, next, now, effects),
+                    None => self.stop(next, now, effects),
+                }
             }
+            _ if self.partial.is_some() => self.failed_beside(exception, now, random, effects),
             // Often the effect is reported before its cause, by another TaskManager: a lost channel before the bad record
             // that closed it. What no restart can help ends the job whenever it is heard.
             Phase::Stopping { next: Next::Restart { .. }, .. } if !exception.restartable => {
@@ -185,20 +191,21 @@ impl Job {
         self.go_on(next, now, effects);
     }
 
-    /// Asks the tasks of the attempt to stop.
+    /// Asks all tasks to stop.
     pub(super) fn stop(&mut self, next: Next, now: Now, effects: &mut Vec<Effect>) {
         self.end_checkpoints(now, effects);
-        self.execution.advance_all(TaskState::Canceling, now.unix_millis);
+        self.partial = None;
+        self.execution.cancel(&self.regions.all().collect(), now.unix_millis);
         self.phase = Phase::Stopping { next, deadline: now.after(self.limits.cancel_timeout) };
-        effects.push(Effect::CancelTasks(self.attempt, self.execution.managers()));
+        effects.push(Effect::CancelTasks(self.attempt, None));
         self.look_for_the_end(now, effects);
     }
 
-    /// Moves on when the last task of the attempt has ended.
-    fn look_for_the_end(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    /// Moves on when the last task that is waited for has ended.
+    pub(super) fn look_for_the_end(&mut self, now: Now, effects: &mut Vec<Effect>) {
         match self.phase {
             Phase::Running { .. } if self.execution.is_finished() => self.finished(effects, now),
-            Phase::Stopping { .. } if self.execution.is_over() => self.stopped(now, effects),
+            Phase::Stopping { .. } if self.is_stopped() => self.stopped(now, effects),
             _ => {}
         }
     }

@@ -226,7 +226,7 @@ impl Manifest {
         let mut totals = Totals::default();
         for file in self.files().filter(|file| seen.insert((&file.scope, file.name))) {
             totals.full_bytes += file.summary.bytes;
-            if file.name.attempt == self.attempt && file.name.checkpoint == self.checkpoint {
+            if file.name.checkpoint == self.checkpoint {
                 totals.new_bytes += file.summary.bytes;
             }
         }

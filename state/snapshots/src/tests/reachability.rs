@@ -125,6 +125,7 @@ impl World {
         let rules = Rules {
             now_millis: 10_000,
             grace: Duration::from_secs(1),
+            oldest: Attempt(self.attempt),
             attempt: Attempt(self.attempt),
             completed: CheckpointId(self.completed),
         };
@@ -209,6 +210,7 @@ fn the_young_the_newer_the_unknown_and_the_pending_stay() {
     let rules = Rules {
         now_millis: 10_000,
         grace: Duration::from_secs(5),
+        oldest: Attempt(2),
         attempt: Attempt(3),
         completed: CheckpointId(9),
     };
@@ -217,7 +219,10 @@ fn the_young_the_newer_the_unknown_and_the_pending_stay() {
     let cases = [
         (job.shared(&name(3, 9)), 5_000, true),
         (job.shared(&name(3, 9)), 5_001, false),
-        (job.shared(&name(2, 12)), 0, true),
+        (job.shared(&name(1, 12)), 0, true),
+        // A region of that attempt goes on.
+        (job.shared(&name(2, 12)), 0, false),
+        (job.shared(&name(2, 9)), 0, true),
         (job.shared(&name(4, 1)), 0, false),
         (job.shared(&name(3, 10)), 0, false),
         (job.shared(&format!(".{}.w.0.tmp", name(3, 9))), 0, true),

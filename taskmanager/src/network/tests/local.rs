@@ -11,6 +11,7 @@ use weir_api::watermark::Watermark;
 
 use super::fixture::{JOB, batch, consume, gate_spec, network, next, partition_spec, produce};
 use crate::network::{Location, Options};
+use crate::region::Region;
 
 fn batches(count: i64, rows: usize) -> impl Iterator<Item = StreamElement> {
     (0..count).map(move |i| StreamElement::Batch(batch(i * rows as i64, rows, 20)))
@@ -93,7 +94,7 @@ async fn a_release_fails_what_is_pending_and_refuses_what_comes_late() {
     let (network, _handle) = network(Options::default()).await;
     let mut partition = network.result_partition(&partition_spec(0, 1, Partitioning::Forward)).unwrap();
     let mut gate = network.input_gate(&gate_spec(0, [(0, Location::Local)])).unwrap();
-    let (read, ()) = futures::join!(next(&mut gate), async { network.release(JOB, Attempt(1)) });
+    let (read, ()) = futures::join!(next(&mut gate), async { network.release(JOB, Attempt(1), &Region::default()) });
     assert_eq!(read.unwrap().unwrap_err().code(), Code::Fenced);
     assert_eq!(poll_fn(|cx| partition.poll_ready(cx)).await.unwrap_err().code(), Code::Fenced);
     drop((partition, gate));

@@ -17,6 +17,7 @@ use weir_api::watermark::Watermark;
 
 use super::fixture::{JOB, batch, consume, gate_spec, keys, network, next, partition_spec, produce};
 use crate::network::{Location, Network, Options};
+use crate::region::Region;
 
 fn at(network: &Network) -> Location {
     Location::Remote(network.data_address().to_string())
@@ -247,12 +248,12 @@ async fn each_end_learns_that_the_other_has_gone() {
     let mut spec = gate_spec(0, [(0, at(&upstream))]);
     spec.id.attempt = Attempt(2);
     let mut gate = downstream.input_gate(&spec).unwrap();
-    upstream.release(JOB, Attempt(1));
-    downstream.release(JOB, Attempt(1));
+    upstream.release(JOB, Attempt(1), &Region::default());
+    downstream.release(JOB, Attempt(1), &Region::default());
     let (produced, consumed) = futures::join!(produce(&mut partition, batches(3, 10, 5)), consume(&mut gate));
     produced.unwrap();
     assert_eq!(consumed.unwrap().0.len(), 30);
-    upstream.release(JOB, Attempt(2));
+    upstream.release(JOB, Attempt(2), &Region::default());
     let mut late = downstream.input_gate(&spec).unwrap();
     assert_eq!(next(&mut late).await.unwrap().unwrap_err().code(), Code::Fenced);
 }
