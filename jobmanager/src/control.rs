@@ -28,6 +28,8 @@ pub mod task;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod partial_tests;
 mod reports;
 #[cfg(test)]
 mod simulation;

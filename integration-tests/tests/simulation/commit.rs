@@ -112,7 +112,8 @@ impl Commit {
         let path = path_of(&committable.payload, blob);
         match (blob, owner_of(&committable.payload)) {
             // Those of another job's savepoint have no writers any more.
-            (Some(_), Some((job, vertex, _))) if JobId::from_bytes([job; 16]) == self.job && !self.fences(vertex.into()) => {}
+            (Some(_), Some((job, vertex, _)))
+                if JobId::from_bytes([job; 16]) == self.job && !self.fences(vertex.into()) => {}
             (Some(_), Some((job, vertex, subtask))) => {
                 self.logs.entry((SinkId::new(job, vertex), subtask)).or_default().push((checkpoint.0, path));
             }
@@ -131,7 +132,9 @@ impl Commit {
 
     /// The transactional ids that may have a writer, those without anything to publish too.
     fn fence_all(&mut self, plan: &Plan, writers: &BTreeMap<OperatorUid, u32>) {
-        for (vertex, commits) in plan.all_sinks().filter(|(vertex, _)| self.fences(*vertex)).collect::<Vec<_>>() {
+        for (vertex, commits) in
+            plan.all_sinks().filter(|(vertex, _)| self.fences(*vertex)).collect::<Vec<_>>()
+        {
             let uid = OperatorUid::new(plan.uid(vertex)).ok();
             let known = uid.and_then(|uid| writers.get(&uid)).copied().unwrap_or(0);
             if commits == Commits::Tasks {

@@ -126,7 +126,10 @@ impl Plan {
 
     /// Who commits what a vertex writes; `None`: it writes nothing.
     pub(crate) fn commits(&self, vertex: u32) -> Option<Commits> {
-        self.role(vertex).checked_sub(2).and_then(|sink| self.sinks.get(sink as usize)).map(|(commits, _)| *commits)
+        self.role(vertex)
+            .checked_sub(2)
+            .and_then(|sink| self.sinks.get(sink as usize))
+            .map(|(commits, _)| *commits)
     }
 
     /// How many vertices a pipeline has.
@@ -184,8 +187,11 @@ impl Plan {
             shares.append(&mut own);
         }
         let name = format!("job {}", self.number);
-        let discovery =
-            self.all_sources().filter(|_| !self.bounded).map(|source| (source, Duration::from_secs(2))).collect();
+        let discovery = self
+            .all_sources()
+            .filter(|_| !self.bounded)
+            .map(|source| (source, Duration::from_secs(2)))
+            .collect();
         let spec = JobSpec {
             id: self.id(),
             sql: "INSERT INTO `out` SELECT * FROM `in`".to_owned(),

@@ -209,12 +209,7 @@ impl Oracle {
     }
 
     /// What readers of the sinks of a vertex see.
-    pub(crate) fn judge_all(
-        &mut self,
-        plan: &Plan,
-        files: &[(SinkId, Record)],
-        log: &[(SinkId, Record)],
-    ) {
+    pub(crate) fn judge_all(&mut self, plan: &Plan, files: &[(SinkId, Record)], log: &[(SinkId, Record)]) {
         for (vertex, commits) in plan.all_sinks() {
             let rows = if commits == Commits::Master { files } else { log };
             let own = rows.iter().filter(|(sink, _)| u32::from(sink.vertex) == vertex);

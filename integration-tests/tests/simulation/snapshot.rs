@@ -99,7 +99,11 @@ pub(crate) fn part(
 }
 
 fn own_groups(task: &Task) -> KeyGroupRange {
-    KeyGroupRange::of_subtask(task.id.subtask.0, task.deployment.plan.parallelism(task.id.vertex.0), KEY_GROUPS)
+    KeyGroupRange::of_subtask(
+        task.id.subtask.0,
+        task.deployment.plan.parallelism(task.id.vertex.0),
+        KEY_GROUPS,
+    )
 }
 
 fn snapshot_of(

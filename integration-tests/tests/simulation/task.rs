@@ -90,7 +90,11 @@ impl Task {
             held: vec![false; count],
             ended: vec![false; count],
             aligner: Aligner::new(count),
-            checkpoints: Machine::new(deployment.plan.role(id.vertex.0) == SOURCE, restored, deployment.incremental),
+            checkpoints: Machine::new(
+                deployment.plan.role(id.vertex.0) == SOURCE,
+                restored,
+                deployment.incremental,
+            ),
             inputs,
             outputs,
             work,
@@ -524,11 +528,10 @@ pub(crate) fn work(plan: &super::job::Plan, vertex: u32, splits: Vec<SplitState>
     }
 }
 
-/// The state that a task leaves when it has finished.
+/// The state that a task leaves when it has finished: as its input has ended, nobody will ever need counts.
 pub(crate) fn last_state(task: &Task) -> Frozen {
     match &task.work {
         Work::Source { splits, .. } => Frozen::Splits(splits.clone()),
-        Work::Count { counts, .. } => Frozen::Counts(Rc::new(counts.clone())),
-        Work::Sink { .. } => Frozen::Nothing,
+        Work::Count { .. } | Work::Sink { .. } => Frozen::Nothing,
     }
 }

@@ -392,6 +392,7 @@ impl Job {
                 self.go_on(Next::End(JobStatus::Canceled), now, effects);
                 Ok(())
             }
+            Phase::Allocating | Phase::Recovering { .. } if self.ends_soon() => Ok(()),
             Phase::Allocating | Phase::Recovering { retry_at: None, .. } => {
                 self.history.set(JobStatus::Cancelling, now.unix_millis);
                 self.cancel_requested = true;

@@ -78,7 +78,9 @@ impl Plan {
         }
         let mut splits = assign(&graph, message.splits)?;
         let starts = starting(&message.vertices);
-        if let Some(vertex) = message.vertices.iter().find(|vertex| **vertex as usize >= graph.vertices().len()) {
+        if let Some(vertex) =
+            message.vertices.iter().find(|vertex| **vertex as usize >= graph.vertices().len())
+        {
             return Err(malformed(format!("vertex {vertex}, which the graph doesn't have")));
         }
         let mut subtasks = Vec::new();

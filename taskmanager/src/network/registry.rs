@@ -172,8 +172,7 @@ impl Registry {
             let unmet =
                 channels.iter().filter(|e| e.producer == Claim::Open || e.consumer == Claim::Open).count();
             state.waiting = state.waiting.saturating_sub(unmet);
-            let is_old =
-                |id: &GateId| id.job == job && id.attempt <= up_to && region.has_vertex(id.vertex.0);
+            let is_old = |id: &GateId| id.job == job && id.attempt <= up_to && region.has_vertex(id.vertex.0);
             let gates: Vec<_> = state.gates.extract_if(.., |(id, _)| is_old(id)).collect();
             (channels, gates)
         };
@@ -229,7 +228,8 @@ impl State {
         attempt: Attempt,
         part: impl Fn(&Released) -> Option<&Attempt>,
     ) -> Result<()> {
-        let over = self.released.get(&job).map(|known| part(known).map_or(known.up_to, |of| known.up_to.max(*of)));
+        let over =
+            self.released.get(&job).map(|known| part(known).map_or(known.up_to, |of| known.up_to.max(*of)));
         match over {
             Some(released) if attempt <= released => Err(Error::new(
                 Code::Fenced,

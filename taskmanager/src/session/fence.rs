@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn regions_that_go_on_are_spoken_to_by_their_own_attempt() {
         let (mut fence, job) = (Fence::default(), job(1));
-        let current = |fence: &Fence| (1..5).filter(|n| fence.is_current(job, Attempt(*n))).collect::<Vec<_>>();
+        let current =
+            |fence: &Fence| (1..5).filter(|n| fence.is_current(job, Attempt(*n))).collect::<Vec<_>>();
         fence.deploy(job, Attempt(1), true).expect("the first");
         fence.cancel(job, Attempt(1), false);
         assert_eq!(current(&fence), [1], "others of it go on");

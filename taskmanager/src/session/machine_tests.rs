@@ -28,11 +28,7 @@ fn deploy(attempt: u32) -> job_manager_message::Body {
 }
 
 fn cancel(attempt: u32) -> job_manager_message::Body {
-    job_manager_message::Body::Cancel(CancelTasks {
-        job_id: vec![1; 16],
-        attempt,
-        ..Default::default()
-    })
+    job_manager_message::Body::Cancel(CancelTasks { job_id: vec![1; 16], attempt, ..Default::default() })
 }
 
 /// A machine that has registered with the leader of epoch 3 at time 0.

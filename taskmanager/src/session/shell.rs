@@ -104,9 +104,7 @@ impl Session {
             Action::Send(message) => link.send(*message),
             Action::Close => *link = Link::Closed,
             Action::Deploy(job, attempt, deploy) => self.command(Command::Deploy(job, attempt, deploy))?,
-            Action::Cancel(job, attempt, region) => {
-                self.command(Command::Cancel(job, attempt, region))?
-            }
+            Action::Cancel(job, attempt, region) => self.command(Command::Cancel(job, attempt, region))?,
             Action::AddSplits(task, first, splits) => {
                 self.command(Command::AddSplits(task, first, splits))?
             }

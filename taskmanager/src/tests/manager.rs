@@ -140,7 +140,8 @@ impl Session {
             job_id: vec![job; 16],
             attempt,
             ..Default::default()
-        })).await;
+        }))
+        .await;
     }
 
     /// Sends the splits with these ids to a task (job, attempt, subtask of vertex 0).

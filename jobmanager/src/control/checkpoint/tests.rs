@@ -197,6 +197,28 @@ fn the_end_of_an_attempt_voids_everything_but_a_pointer_on_its_way() {
     assert_eq!(coordinator.statistics().counts(), Counts { triggered: 2, completed: 1, failed: 1 });
 }
 
+#[test]
+fn tasks_that_go_on_are_told_what_is_given_up_when_a_part_starts_anew() {
+    let mut coordinator =
+        Test::new(Settings { max_concurrent: 2, ..settings() }, CheckpointId(0), Vec::new());
+    running(&mut coordinator, 0);
+    coordinator.handle(Event::Tick, at(100));
+    coordinator.handle(Event::Tick, at(200));
+    for task in [task(0, 0), task(1, 0)] {
+        coordinator.handle(ack(1, task), at(201));
+    }
+    coordinator.handle(written(1), at(202));
+    let told = coordinator.handle(Event::Interrupted, at(203));
+    assert!(matches!(told.as_slice(), [Action::Abort { checkpoint: CheckpointId(2), .. }]), "{told:?}");
+    assert_eq!(coordinator.handle(published(1), at(204)), [], "whoever restores it tells the others");
+    assert_eq!(coordinator.handle(ack(2, task(0, 0)), at(205)), []);
+    assert_eq!(coordinator.handle(Event::Tick, at(10_000)), [], "nothing begins before all tasks run again");
+    let tasks = vec![task(0, 0), task(1, 0)];
+    coordinator.handle(Event::Running { attempt: Attempt(2), tasks }, at(20_000));
+    let told = coordinator.handle(Event::Tick, at(30_000));
+    assert!(matches!(told.as_slice(), [Action::Trigger { checkpoint: CheckpointId(3), .. }]), "{told:?}");
+}
+
 /// What the world does next; numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {

@@ -212,7 +212,8 @@ impl Job {
         let mut recorded = std::mem::take(&mut self.discovery.unrecorded);
         let is_running = matches!(self.phase, Phase::Running { .. });
         // A later attempt's tasks have them with their deployment.
-        recorded.retain(|found| is_running || (self.survives(found.vertex) && !planted!(SurvivorsSplitsDropped)));
+        recorded
+            .retain(|found| is_running || (self.survives(found.vertex) && !planted!(SurvivorsSplitsDropped)));
         effects.extend(recorded.into_iter().map(Effect::AddSplits));
         if is_running {
             self.take_answers(effects);

@@ -51,6 +51,11 @@ impl Job {
         self.partial.is_some()
     }
 
+    /// Whether it ends as soon as what was asked for is answered.
+    pub(super) fn ends_soon(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| matches!(partial.then, Some(Next::End(_))))
+    }
+
     /// Whether only another part of the job starts anew.
     pub(super) fn survives(&self, vertex: VertexIndex) -> bool {
         self.partial.as_ref().is_some_and(|partial| !partial.vertices.contains(&vertex))
@@ -93,6 +98,11 @@ impl Job {
         effects: &mut Vec<Effect>,
     ) {
         let Some(partial) = &self.partial else { return };
+        if self.cancel_requested || self.ends_soon() {
+            // The job ends as soon as what was asked for is answered.
+            self.exceptions.push_concurrent(exception);
+            return;
+        }
         let is_known = self.execution.broken().is_subset(&partial.vertices);
         match self.phase {
             // In the wake of what is known.
@@ -104,9 +114,7 @@ impl Job {
             }
             Phase::Allocating | Phase::Recovering { retry_at: None, .. } => {
                 let next = self.after_failure(exception, now, random);
-                if let Some(partial) = &mut self.partial
-                    && !matches!(partial.then, Some(Next::End(_)))
-                {
+                if let Some(partial) = &mut self.partial {
                     partial.then = Some(next);
                 }
             }

@@ -94,7 +94,8 @@ async fn a_release_fails_what_is_pending_and_refuses_what_comes_late() {
     let (network, _handle) = network(Options::default()).await;
     let mut partition = network.result_partition(&partition_spec(0, 1, Partitioning::Forward)).unwrap();
     let mut gate = network.input_gate(&gate_spec(0, [(0, Location::Local)])).unwrap();
-    let (read, ()) = futures::join!(next(&mut gate), async { network.release(JOB, Attempt(1), &Region::default()) });
+    let (read, ()) =
+        futures::join!(next(&mut gate), async { network.release(JOB, Attempt(1), &Region::default()) });
     assert_eq!(read.unwrap().unwrap_err().code(), Code::Fenced);
     assert_eq!(poll_fn(|cx| partition.poll_ready(cx)).await.unwrap_err().code(), Code::Fenced);
     drop((partition, gate));
