@@ -45,8 +45,8 @@ enum Entry {
 struct Producer {
     epoch: u32,
     open: Option<usize>,
-    /// Its last transaction was open for too long.
-    has_expired: bool,
+    /// The JobManager has initialised it last.
+    of_master: bool,
 }
 
 /// See the module.
@@ -72,7 +72,7 @@ impl Log {
             return producer.epoch;
         }
         producer.epoch += 1;
-        producer.has_expired = false;
+        producer.of_master = false;
         if let Some(open) = producer.open.take() {
             self.transactions[open].state = State::Aborted;
         }
@@ -125,16 +125,21 @@ impl Log {
                 self.transactions[open].state = State::Aborted;
                 producer.open = None;
                 producer.epoch += 1;
-                producer.has_expired = true;
+                producer.of_master = false;
                 self.expired += 1;
             }
         }
         self.scan();
     }
 
-    /// Whether the broker has aborted what the last producer of a transactional id left open.
-    pub(crate) fn has_expired(&self, id: TransactionalId) -> bool {
-        self.producers.get(&id).is_some_and(|producer| producer.has_expired)
+    /// The producer of a transactional id is the JobManager's.
+    pub(crate) fn taken_by_master(&mut self, id: TransactionalId) {
+        self.producers.entry(id).or_default().of_master = true;
+    }
+
+    /// Whether the JobManager was the last to initialise a transactional id.
+    pub(crate) fn is_of_master(&self, id: TransactionalId) -> bool {
+        self.producers.get(&id).is_some_and(|producer| producer.of_master)
     }
 
     /// How far a writer's output is complete, as a reader of committed records sees it.

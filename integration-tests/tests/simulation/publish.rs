@@ -110,7 +110,8 @@ impl World {
             Err(Refusal::Fenced) if matches!(publisher.owner, Owner::Task(_)) => {
                 let Owner::Task(task) = publisher.owner else { return };
                 let is_counted_on = self.tasks[task].as_ref().is_some_and(|task| self.is_counted_on(task));
-                if is_counted_on && !self.log.has_expired(publisher.id) {
+                // Zombies may do it.
+                if is_counted_on && self.log.is_of_master(publisher.id) {
                     self.oracle.violated(format!("the living writer {:?} is fenced", publisher.id));
                 }
                 self.fail_task(task, "another producer has taken over the transactional id");
@@ -152,6 +153,9 @@ impl World {
             Stage::Idle => {}
             Stage::Initialise => {
                 publisher.epoch = self.log.initialise(id, is_planted(Bug::NoFencing));
+                if matches!(publisher.owner, Owner::Master { .. }) {
+                    self.log.taken_by_master(id);
+                }
                 publisher.end = if is_planted(Bug::ProgressReadTooEarly) { 0 } else { self.log.end_offset() };
                 publisher.stage = Stage::Look;
             }
