@@ -14,6 +14,7 @@ pub struct Region {
 
 impl Region {
     /// These vertices and edges; without vertices: the whole job.
+    #[must_use]
     pub fn new(vertices: impl IntoIterator<Item = u32>, edges: impl IntoIterator<Item = u32>) -> Self {
         Self { vertices: vertices.into_iter().collect(), edges: edges.into_iter().collect() }
     }
