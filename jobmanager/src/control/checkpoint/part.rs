@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{Attempt, CheckpointId, SubtaskIndex};
+use weir_api::id::{CheckpointId, SubtaskIndex};
 use weir_api::sink::{Blob, Committable, Prepared};
 use weir_proto::v1::{self as proto, TaskSnapshot};
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weir_api::id::{Attempt, CheckpointId};
+use weir_api::id::CheckpointId;
 
 use super::{Kind, Task, Written};
 
