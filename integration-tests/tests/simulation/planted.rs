@@ -51,14 +51,10 @@ pub(crate) enum Bug {
     CommitErrorSwallowed,
     /// When a part of a job starts anew, the sinks of the rest are fenced, too (`control::job`).
     SurvivorsFenced,
-    /// When a part of a job starts anew, checkpoints stay under way (`control::checkpoint`).
-    InterruptedCheckpointsGoOn,
     /// When a part of a job starts anew, splits that were found for the rest are dropped (`control::job`).
     SurvivorsSplitsDropped,
     /// When a part of a job starts anew, what the rest has prepared is taken for leftovers (shell).
     SurvivorsLeftoversRemoved,
-    /// When a part of a job has started anew, state files of the rest are taken for a former attempt's (shell).
-    SurvivorsFilesCollected,
 }
 
 thread_local! {
@@ -88,7 +84,6 @@ pub(crate) fn plant(bug: Option<Bug>) {
             Bug::CommitBeforePointer => jobmanager::Bug::CommitBeforePointer,
             Bug::StopDeletesPending => jobmanager::Bug::StopDeletesPending,
             Bug::SurvivorsFenced => jobmanager::Bug::SurvivorsFenced,
-            Bug::InterruptedCheckpointsGoOn => jobmanager::Bug::InterruptedCheckpointsGoOn,
             Bug::SurvivorsSplitsDropped => jobmanager::Bug::SurvivorsSplitsDropped,
             _ => return None,
         })
@@ -96,7 +91,7 @@ pub(crate) fn plant(bug: Option<Bug>) {
 }
 
 /// All of them.
-pub(crate) const ALL: [Bug; 23] = [
+pub(crate) const ALL: [Bug; 21] = [
     Bug::NoAlignment,
     Bug::CommitAtPreparation,
     Bug::NoFencing,
@@ -116,8 +111,6 @@ pub(crate) const ALL: [Bug; 23] = [
     Bug::AbortedFilesDeleted,
     Bug::StopDeletesPending,
     Bug::SurvivorsFenced,
-    Bug::InterruptedCheckpointsGoOn,
     Bug::SurvivorsSplitsDropped,
     Bug::SurvivorsLeftoversRemoved,
-    Bug::SurvivorsFilesCollected,
 ];

@@ -31,7 +31,6 @@ pub use self::statistics::{Counts, Finished, Outcome, Statistics, Summarized};
 
 use self::pending::{Pending, Phase};
 use super::now::Now;
-use super::planted::planted;
 
 /// One subtask of the job.
 pub type Task = (VertexIndex, SubtaskIndex);
@@ -243,10 +242,6 @@ impl<A: Summarized> Coordinator<A> {
             Event::Running { attempt, tasks } => self.start(attempt, tasks, now),
             Event::Ended => self.end(now, &mut actions),
             Event::Interrupted => {
-                if planted!(InterruptedCheckpointsGoOn) {
-                    self.running = None;
-                    return actions;
-                }
                 // Before the end of the attempt, as its tasks are to hear it.
                 self.abort_all("a part of the job starts anew", now, &mut actions);
                 self.end(now, &mut actions);

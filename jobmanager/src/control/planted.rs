@@ -19,8 +19,6 @@ mod switch {
         StopDeletesPending,
         /// When a region starts anew, the sinks of the others are fenced, too.
         SurvivorsFenced,
-        /// When a region starts anew, what is under way stays so.
-        InterruptedCheckpointsGoOn,
         /// When a region starts anew, splits that were found for the others are dropped.
         SurvivorsSplitsDropped,
     }
