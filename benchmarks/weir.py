@@ -15,19 +15,23 @@ class Weir(Processes):
 
     def __init__(self, weir, taskmanagers, slots, options=()):
         super().__init__()
-        defines = [f"-D{option}" for option in options]
+        self.weir, self.slots, self.taskmanagers = weir, slots, []
+        self.defines = defines = [f"-D{option}" for option in options]
         self.jobmanager = self.spawn(weir, "jobmanager", "-Drest.port=0", "-Djobmanager.rpc.port=0", *defines, pipe=True)
         self.rest = line(self.jobmanager, "REST: ")
-        host, port = line(self.jobmanager, "RPC: ").rsplit(":", 1)
-        self.taskmanagers = [
-            self.spawn(
-                weir, "taskmanager", f"-Djobmanager.rpc.address={host}", f"-Djobmanager.rpc.port={port}",
-                f"-Dtaskmanager.numberOfTaskSlots={slots}", "-Dmetrics.reporter.prom.port=0", *defines,
-            )
-            for _ in range(taskmanagers)
-        ]
+        self.rpc = line(self.jobmanager, "RPC: ").rsplit(":", 1)
+        self.add_taskmanagers(taskmanagers)
+
+    def add_taskmanagers(self, count):
+        """Starts some more, and waits until the JobManager knows them."""
+        host, port = self.rpc
+        for _ in range(count):
+            self.taskmanagers.append(self.spawn(
+                self.weir, "taskmanager", f"-Djobmanager.rpc.address={host}", f"-Djobmanager.rpc.port={port}",
+                f"-Dtaskmanager.numberOfTaskSlots={self.slots}", "-Dmetrics.reporter.prom.port=0", *self.defines,
+            ))
         deadline = time.monotonic() + 30
-        while self.get("/overview")["taskmanagers"] < taskmanagers:
+        while self.get("/overview")["taskmanagers"] < len(self.taskmanagers):
             if time.monotonic() > deadline:
                 raise RuntimeError("the cluster didn't come up")
             time.sleep(0.02)

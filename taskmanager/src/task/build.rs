@@ -11,7 +11,7 @@ use weir_api::clock::Clock;
 use weir_api::config::{Configuration, options};
 use weir_api::connector::ConnectorRegistry;
 use weir_api::error::Code;
-use weir_api::graph::{JobGraph, JobVertex, OperatorNode};
+use weir_api::graph::{JobGraph, JobVertex, KeyGroupRange, OperatorNode};
 use weir_api::id::{CheckpointId, ExecutionId};
 use weir_api::operator::{Operator, OperatorContext};
 use weir_api::sink::{Blobs, SinkWriter, WriterContext};
@@ -129,12 +129,7 @@ impl Blueprint {
             }
             None => Head::Inlet(Box::new(Inlet::new(gates))),
         };
-        let first = operators.first().map_or(0, |(position, _)| *position);
-        let mut stages = Vec::with_capacity(operators.len());
-        for (position, node) in operators {
-            stages.push((node.name.clone(), site.operator(position, node, input)?));
-            input = node.output_schema.clone();
-        }
+        let chain = site.chain(operators, input)?;
         let exit = match exit {
             Some((position, node, spec)) => Exit::Sink(site.writer(position, node, spec)?),
             None => Exit::Partitions(partitions),
@@ -142,15 +137,7 @@ impl Blueprint {
         let tail = Tail::new(exit, sides, Arc::clone(&metrics));
         let restored = restore.as_ref().map(|restore| CheckpointId(restore.checkpoint_id()));
         let incremental = config.get(&options::CHECKPOINT_INCREMENTAL);
-        let restorer = restore.map(|restoration| Restorer {
-            restoration,
-            uids: vertex.chain.iter().map(|node| node.uid.as_str().to_owned()).collect(),
-            subtask: id.subtask.0,
-            parallelism: vertex.parallelism,
-            key_groups: owner.key_groups,
-            stores: Arc::clone(&environment.stores),
-            io: environment.io.clone(),
-        });
+        let restorer = restore.map(|restoration| site.restorer(restoration, owner.key_groups));
         let control = Control::new(control::Parts {
             owner,
             machine: Machine::new(is_source, restored, incremental),
@@ -163,7 +150,7 @@ impl Blueprint {
         });
         Ok(Driver::new(driver::Parts {
             head,
-            chain: Chain::new(stages, first, OUTPUT_LIMIT),
+            chain,
             tail,
             control,
             restorer,
@@ -251,6 +238,29 @@ impl<'a> Site<'a> {
                 .with_restored(restored)
         });
         Ok(Reader::new(reader, splits, generator, Arc::clone(clock)))
+    }
+
+    fn restorer(&self, restoration: Arc<Restoration>, key_groups: KeyGroupRange) -> Restorer {
+        Restorer {
+            restoration,
+            uids: self.vertex.chain.iter().map(|node| node.uid.as_str().to_owned()).collect(),
+            subtask: self.id.subtask.0,
+            parallelism: self.vertex.parallelism,
+            key_groups,
+            stores: Arc::clone(&self.environment.stores),
+            io: self.environment.io.clone(),
+        }
+    }
+
+    /// The operators between head and tail, each with what the one before it gives.
+    fn chain(&self, operators: Vec<(usize, &OperatorNode)>, mut input: Option<SchemaRef>) -> Result<Chain> {
+        let first = operators.first().map_or(0, |(position, _)| *position);
+        let mut stages = Vec::with_capacity(operators.len());
+        for (position, node) in operators {
+            stages.push((node.name.clone(), self.operator(position, node, input)?));
+            input = node.output_schema.clone();
+        }
+        Ok(Chain::new(stages, first, OUTPUT_LIMIT))
     }
 
     fn operator(
