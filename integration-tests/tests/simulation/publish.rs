@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! Initialise (fences whoever was there) ─▶ Look (how far has it come?) ─▶ Produce ─▶ Commit ─┬─▶ Produce …
-//!      ▲                                                                                      └─▶ done
+//!      ▲                                    ▲                                                └─▶ Idle
+//!      │                                    └──── more to do, of which it has published nothing since ────┘
 //!      └──────────────── whatever fails, unless it was fenced ────────────────┘
 //! ```
 //!
-//! Invariant: progress is read after initialising, and what it covers is not published again.
+//! Invariant: what a producer publishes first after initialising, it publishes only if progress that was read since doesn't cover
+//! it. From then on whoever else publishes has fenced it.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::log::{Refusal, TransactionalId};
+use super::job::Record;
+use super::log::{Log, Refusal, TransactionalId};
 use super::planted::{Bug, is_planted};
 use super::storage::Object;
 use super::world::{Happening, TaskId, World};
@@ -45,8 +48,101 @@ pub(crate) struct Publisher {
     /// Where the log ended when it had been initialised: progress is known when that has been read.
     end: usize,
     stage: Stage,
+    /// It has initialised and published nothing since, so others may have published what is to be done.
+    unsure: bool,
     todo: VecDeque<(u64, Rc<str>)>,
     failures: u32,
+}
+
+/// What came of a step.
+#[derive(PartialEq, Eq, Debug)]
+enum Came {
+    /// Nothing that others need to know.
+    Nothing,
+    /// Checkpoints that others had published.
+    Covered(Vec<u64>),
+    /// What it publishes isn't there.
+    Missing(Rc<str>),
+    /// It has published this of a checkpoint.
+    Published(u64, Rc<str>),
+}
+
+impl Publisher {
+    fn new(owner: Owner, id: TransactionalId) -> Self {
+        let todo = VecDeque::new();
+        Self { owner, id, epoch: 0, end: 0, stage: Stage::Initialise, unsure: true, todo, failures: 0 }
+    }
+
+    fn more(&mut self, more: impl Iterator<Item = (u64, Rc<str>)>, log: &Log) {
+        self.todo.extend(more);
+        if self.stage == Stage::Idle {
+            self.go_on(log);
+        }
+    }
+
+    /// With the next that is to be done, if anything is.
+    fn go_on(&mut self, log: &Log) {
+        self.stage = match (self.todo.is_empty(), self.unsure) {
+            (true, _) => Stage::Idle,
+            (false, true) => Stage::Look,
+            (false, false) => Stage::Produce,
+        };
+        if self.stage == Stage::Look {
+            self.look_at(log);
+        }
+    }
+
+    fn look_at(&mut self, log: &Log) {
+        self.end = if is_planted(Bug::ProgressReadTooEarly) { 0 } else { log.end_offset() };
+    }
+
+    fn step(
+        &mut self,
+        log: &mut Log,
+        rows: impl Fn(&str) -> Option<Rc<Vec<Record>>>,
+        now: u64,
+    ) -> Result<Came, Refusal> {
+        match self.stage {
+            Stage::Idle => {}
+            Stage::Initialise => {
+                self.epoch = log.initialise(self.id, is_planted(Bug::NoFencing));
+                if matches!(self.owner, Owner::Master { .. }) {
+                    log.taken_by_master(self.id);
+                }
+                self.unsure = true;
+                self.look_at(log);
+                self.stage = Stage::Look;
+            }
+            // Readers don't see what lies behind an open transaction, which ends some time.
+            Stage::Look if !log.is_settled(self.end) => {}
+            Stage::Look => {
+                let progress = log.progress(self.id).unwrap_or(0);
+                let covered = self.todo.iter().take_while(|(checkpoint, _)| *checkpoint <= progress).count();
+                let covered = self.todo.drain(..covered).map(|(checkpoint, _)| checkpoint).collect();
+                self.stage = if self.todo.is_empty() { Stage::Idle } else { Stage::Produce };
+                return Ok(Came::Covered(covered));
+            }
+            Stage::Produce => {
+                let Some((checkpoint, path)) = self.todo.front() else {
+                    self.stage = Stage::Idle;
+                    return Ok(Came::Nothing);
+                };
+                let Some(rows) = rows(path) else { return Ok(Came::Missing(Rc::clone(path))) };
+                log.produce(self.id, self.epoch, &rows, *checkpoint, now)?;
+                self.stage = Stage::Commit;
+            }
+            Stage::Commit => {
+                log.end(self.id, self.epoch, true)?;
+                self.unsure = false;
+                let done = self.todo.pop_front();
+                self.go_on(log);
+                if let Some((checkpoint, path)) = done {
+                    return Ok(Came::Published(checkpoint, path));
+                }
+            }
+        }
+        Ok(Came::Nothing)
+    }
 }
 
 /// All publishers of the run.
@@ -69,9 +165,7 @@ impl Publishers {
 impl World {
     /// A new one that begins by initialising.
     pub(crate) fn new_publisher(&mut self, owner: Owner, id: TransactionalId) -> usize {
-        let todo = VecDeque::new();
-        let publisher =
-            Publisher { owner, id, epoch: 0, end: 0, stage: Stage::Initialise, todo, failures: 0 };
+        let publisher = Publisher::new(owner, id);
         self.publishers.all.push(Some(publisher));
         let place = self.publishers.all.len() - 1;
         let wait = self.log_latency();
@@ -82,9 +176,9 @@ impl World {
     /// Gives it more to do: of growing checkpoints.
     pub(crate) fn publish_more(&mut self, place: usize, more: impl Iterator<Item = (u64, Rc<str>)>) {
         let Some(publisher) = self.publishers.all[place].as_mut() else { return };
-        publisher.todo.extend(more);
-        if publisher.stage == Stage::Idle {
-            publisher.stage = Stage::Produce;
+        let was_idle = publisher.stage == Stage::Idle;
+        publisher.more(more, &self.log);
+        if was_idle && publisher.stage != Stage::Idle {
             let wait = self.log_latency();
             self.after(wait, Happening::Publish(place));
         }
@@ -148,58 +242,28 @@ impl World {
     }
 
     fn publish_step(&mut self, publisher: &mut Publisher) -> Result<(), Refusal> {
-        let id = publisher.id;
-        match publisher.stage {
-            Stage::Idle => {}
-            Stage::Initialise => {
-                publisher.epoch = self.log.initialise(id, is_planted(Bug::NoFencing));
-                if matches!(publisher.owner, Owner::Master { .. }) {
-                    self.log.taken_by_master(id);
-                }
-                publisher.end = if is_planted(Bug::ProgressReadTooEarly) { 0 } else { self.log.end_offset() };
-                publisher.stage = Stage::Look;
+        let storage = &self.storage;
+        let rows = |path: &str| match storage.look(path) {
+            Some(Object::Rows(rows)) => Some(Rc::clone(rows)),
+            _ => None,
+        };
+        match publisher.step(&mut self.log, rows, self.now)? {
+            Came::Nothing => {}
+            Came::Covered(checkpoints) => {
+                checkpoints.into_iter().for_each(|checkpoint| self.published(publisher.owner, checkpoint));
             }
-            Stage::Look => {
-                if !self.log.is_settled(publisher.end) {
-                    // Readers don't see what lies behind an open transaction, which ends some time.
-                    return Ok(());
+            // A task that is over and doesn't know it may look for what others have published and let go. If a task that isn't
+            // does, the JobManager comes next.
+            Came::Missing(path) => match publisher.owner {
+                Owner::Task(task) => self.fail_task(task, "what it prepared isn't there any more"),
+                Owner::Master { .. } => {
+                    self.oracle.violated(format!("data loss: {path} is to be published and isn't there"));
                 }
-                let progress = self.log.progress(id).unwrap_or(0);
-                while let Some((checkpoint, _)) = publisher.todo.front().filter(|next| next.0 <= progress) {
-                    let checkpoint = *checkpoint;
-                    publisher.todo.pop_front();
-                    self.published(publisher.owner, checkpoint);
-                }
-                publisher.stage = if publisher.todo.is_empty() { Stage::Idle } else { Stage::Produce };
-            }
-            Stage::Produce => {
-                let Some((checkpoint, path)) = publisher.todo.front() else {
-                    publisher.stage = Stage::Idle;
-                    return Ok(());
-                };
-                let Some(Object::Rows(rows)) = self.storage.look(path).cloned() else {
-                    // A task that is over and doesn't know it may look for what others have published and let go. If a task
-                    // that isn't does, the JobManager comes next.
-                    match publisher.owner {
-                        Owner::Task(task) => self.fail_task(task, "what it prepared isn't there any more"),
-                        Owner::Master { .. } => {
-                            self.oracle
-                                .violated(format!("data loss: {path} is to be published and isn't there"));
-                        }
-                    }
-                    return Ok(());
-                };
-                self.log.produce(id, publisher.epoch, &rows, *checkpoint, self.now)?;
-                publisher.stage = Stage::Commit;
-            }
-            Stage::Commit => {
-                self.log.end(id, publisher.epoch, true)?;
-                if let Some((checkpoint, path)) = publisher.todo.pop_front() {
-                    self.say(|| format!("{path} is visible by {:?}", publisher.owner));
-                    self.oracle.made_visible(&path);
-                    self.published(publisher.owner, checkpoint);
-                }
-                publisher.stage = if publisher.todo.is_empty() { Stage::Idle } else { Stage::Produce };
+            },
+            Came::Published(checkpoint, path) => {
+                self.say(|| format!("{path} is visible by {:?}", publisher.owner));
+                self.oracle.made_visible(&path);
+                self.published(publisher.owner, checkpoint);
             }
         }
         Ok(())
@@ -210,4 +274,34 @@ impl World {
             self.task_published(task, checkpoint);
         }
     }
+}
+
+/// Word of a completed checkpoint comes late, one by one, to a task whose output others have published: also what it hears of
+/// when it has nothing to do any more.
+#[test]
+fn a_zombie_that_takes_the_id_back_publishes_nothing_again() {
+    let mut log = Log::default();
+    let id = (super::job::SinkId::new(1, 0), 0);
+    let rows = |_: &str| Some(Rc::new(vec![Record { key: 0, split: 0, position: 0, count: 1 }]));
+    let todo = |checkpoint: u64| std::iter::once((checkpoint, Rc::from(checkpoint.to_string())));
+    let run = |publisher: &mut Publisher, log: &mut Log| {
+        let mut came = Vec::new();
+        while publisher.stage != Stage::Idle {
+            came.push(publisher.step(log, rows, 0).unwrap());
+        }
+        came.retain(|came| *came != Came::Nothing);
+        came
+    };
+    let mut master = Publisher::new(Owner::Master { generation: 1, commit: 0 }, id);
+    master.more(todo(4).chain(todo(5)), &log);
+    let (four, five) = (Came::Published(4, Rc::from("4")), Came::Published(5, Rc::from("5")));
+    assert_eq!(run(&mut master, &mut log), [Came::Covered(Vec::new()), four, five]);
+    let mut zombie = Publisher::new(Owner::Task(0), id);
+    for checkpoint in [4, 5] {
+        zombie.more(todo(checkpoint), &log);
+        assert_eq!(run(&mut zombie, &mut log), [Came::Covered(vec![checkpoint])]);
+    }
+    zombie.more(todo(6), &log);
+    assert_eq!(run(&mut zombie, &mut log), [Came::Covered(Vec::new()), Came::Published(6, Rc::from("6"))]);
+    assert_eq!(log.visible().len(), 3);
 }
