@@ -296,7 +296,7 @@ impl Service {
                     return Ok(());
                 };
                 self.work.spawn(async move {
-                    let discarded = snapshots.discard(&plan, attempts, *discard, now_millis);
+                    let discarded = snapshots.discard(&plan, attempts, discard, now_millis);
                     if let Err(error) = guarded(discarded).await {
                         tracing::warn!(%job, error = error.chain(), "files of a checkpoint stay for now");
                     }

@@ -5,7 +5,6 @@
 //! queue and is then given up, nobody waits for it; one that floods waits its turn, as each session has at most one message in
 //! the service's queue.
 
-mod inbound;
 mod outbound;
 
 use std::sync::Arc;
@@ -19,9 +18,9 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_proto::v1::TaskManagerMessage;
 use weir_proto::v1::job_manager_server::{JobManager, JobManagerServer};
 
-use crate::control::LEFT;
 use crate::control::event::{Event, SessionId};
 use crate::control::managers::MAX_MANAGERS;
+use crate::control::{LEFT, inbound};
 use crate::service::Client;
 
 pub(crate) use self::outbound::{Outbound, OutboundStream};

@@ -61,25 +61,28 @@ impl World {
     }
 
     pub(super) fn discard(&mut self, job: JobId, attempts: (Attempt, Attempt), discard: &Discard) {
-        if discard.everything {
-            let paths: Vec<_> = self.storage.below(&format!("{LOCATION}/{job}/")).cloned().collect();
-            self.delete(paths);
-            return;
-        }
+        let (path, completed) = match discard {
+            Discard::Checkpoint { path, completed } => (path.as_deref(), *completed),
+            Discard::Everything => {
+                let paths: Vec<_> = self.storage.below(&format!("{LOCATION}/{job}/")).cloned().collect();
+                self.delete(paths);
+                return;
+            }
+            Discard::Orphans => (None, true),
+        };
         let Some(registry) = self.master.registries.get_mut(&job) else { return };
-        let folders: Vec<_> = discard.paths.iter().map(|path| SnapshotFolder::named(&inner(path))).collect();
-        let release = if discard.completed || is_planted(Bug::AbortedFilesDeleted) {
+        let folders: Vec<_> = path.iter().map(|path| SnapshotFolder::named(&inner(path))).collect();
+        let release = if completed || is_planted(Bug::AbortedFilesDeleted) {
             registry.release(&folders)
         } else {
             registry.forget(&folders)
         };
         let mut paths: Vec<_> = release.manifests.iter().chain(&release.files).map(outer).collect();
-        if is_planted(Bug::SharedFilesDeleted) {
-            for path in &discard.paths {
-                if let Some(Object::Metadata(manifest)) = self.storage.look(&format!("{path}/_metadata")) {
-                    paths.extend(manifest.files().map(|file| super::snapshot::file_path(path, file)));
-                }
-            }
+        if is_planted(Bug::SharedFilesDeleted)
+            && let Some(path) = path
+            && let Some(Object::Metadata(manifest)) = self.storage.look(&format!("{path}/_metadata"))
+        {
+            paths.extend(manifest.files().map(|file| super::snapshot::file_path(path, file)));
         }
         self.delete(paths);
         if self.random.chance(LOOKS) {

@@ -238,7 +238,7 @@ pub enum Action {
         /// The oldest and the newest attempt that tasks run under.
         attempts: (Attempt, Attempt),
         /// Which.
-        discard: Box<Discard>,
+        discard: Discard,
     },
     /// Ask a source for the splits that have come since these were found; answered by [`Event::Discovered`].
     Discover {

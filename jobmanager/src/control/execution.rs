@@ -179,20 +179,21 @@ impl ExecutionGraph {
 
     /// Moves every task of these vertices that may go there to `state`.
     pub fn advance_part(&mut self, part: &Vertices, state: TaskState, unix_millis: i64) {
-        for vertex in part {
-            for task in self.tasks.get_mut(vertex.0 as usize).into_iter().flatten() {
-                task.advance(state, unix_millis);
-            }
+        for task in self.tasks_of(part) {
+            task.advance(state, unix_millis);
         }
+    }
+
+    fn tasks_of(&mut self, part: &Vertices) -> impl Iterator<Item = &mut Task> {
+        let vertices = (0..).map(VertexIndex).zip(&mut self.tasks);
+        vertices.filter(|(vertex, _)| part.contains(vertex)).flat_map(|(_, tasks)| tasks)
     }
 
     /// Asks these vertices' tasks to stop; those that were never sent out have.
     pub fn cancel(&mut self, part: &Vertices, unix_millis: i64) {
-        for vertex in part {
-            for task in self.tasks.get_mut(vertex.0 as usize).into_iter().flatten() {
-                let is_out = task.state > TaskState::Scheduled;
-                task.advance(if is_out { TaskState::Canceling } else { TaskState::Canceled }, unix_millis);
-            }
+        for task in self.tasks_of(part) {
+            let is_out = task.state > TaskState::Scheduled;
+            task.advance(if is_out { TaskState::Canceling } else { TaskState::Canceled }, unix_millis);
         }
     }
 

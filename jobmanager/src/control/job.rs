@@ -97,7 +97,7 @@ pub enum Effect {
     /// Tell the tasks of the present attempt.
     Order(Order),
     /// Delete snapshots that are over.
-    Discard(Box<Discard>),
+    Discard(Discard),
     /// Ask the source of this vertex for further splits; answered by [`Job::discovered`].
     Discover(VertexIndex),
     /// Send splits to a task of the present attempt.

@@ -43,16 +43,18 @@ impl Snapshots {
         discard: Discard,
         now_millis: i64,
     ) -> Result<()> {
-        if discard.everything || discard.orphans {
-            return self.clear_up(plan, discard.everything).await;
-        }
+        let (path, completed) = match discard {
+            Discard::Checkpoint { path, completed } => (path, completed),
+            Discard::Everything => return self.clear_up(plan, true).await,
+            Discard::Orphans => return self.clear_up(plan, false).await,
+        };
         let Some((storage, _)) = self.job_folder(plan)? else { return Ok(()) };
         let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
         FailPoint::BeforeDiscard.passed().await?;
-        let mut folders = Vec::new();
-        for path in &discard.paths {
-            folders.push(SnapshotFolder::named(&self.open(path)?.1));
-        }
+        let folder = match path {
+            Some(path) => Some(SnapshotFolder::named(&self.open(&path)?.1)),
+            None => None,
+        };
         let (release, is_due) = {
             let of_job = self.of_job(plan.job);
             let mut of_job = of_job.lock().await;
@@ -62,12 +64,13 @@ impl Snapshots {
                 of_job.let_go = 0;
             }
             let release = of_job.reached.as_mut().map(|registry| {
-                if discard.completed { registry.release(&folders) } else { registry.forget(&folders) }
+                let folders = folder.as_slice();
+                if completed { registry.release(folders) } else { registry.forget(folders) }
             });
             (release, is_due)
         };
         delete(&storage, release.unwrap_or_default()).await?;
-        for folder in &folders {
+        if let Some(folder) = &folder {
             storage.remove_folder(folder.path()).await;
         }
         if is_due { self.collect(plan, attempts, now_millis).await } else { Ok(()) }

@@ -179,8 +179,8 @@ fn a_savepoint_moves_no_pointer_and_one_that_stops_the_job_does() {
     }
 }
 
-#[test]
-fn the_end_of_an_attempt_voids_everything_but_a_pointer_on_its_way() {
+/// The first checkpoint's pointer is on its way at 202, the second one waits for its tasks.
+fn one_written_and_one_begun() -> Test {
     let mut coordinator =
         Test::new(Settings { max_concurrent: 2, ..settings() }, CheckpointId(0), Vec::new());
     running(&mut coordinator, 0);
@@ -190,6 +190,12 @@ fn the_end_of_an_attempt_voids_everything_but_a_pointer_on_its_way() {
         coordinator.handle(ack(1, task), at(201));
     }
     coordinator.handle(written(1), at(202));
+    coordinator
+}
+
+#[test]
+fn the_end_of_an_attempt_voids_everything_but_a_pointer_on_its_way() {
+    let mut coordinator = one_written_and_one_begun();
     assert_eq!(coordinator.handle(Event::Ended, at(203)), []);
     assert_eq!(coordinator.handle(published(1), at(204)), [], "there is nobody to notify");
     assert_eq!(coordinator.latest().map(|latest| latest.checkpoint), Some(CheckpointId(1)));
@@ -199,15 +205,7 @@ fn the_end_of_an_attempt_voids_everything_but_a_pointer_on_its_way() {
 
 #[test]
 fn tasks_that_go_on_are_told_what_is_given_up_when_a_part_starts_anew() {
-    let mut coordinator =
-        Test::new(Settings { max_concurrent: 2, ..settings() }, CheckpointId(0), Vec::new());
-    running(&mut coordinator, 0);
-    coordinator.handle(Event::Tick, at(100));
-    coordinator.handle(Event::Tick, at(200));
-    for task in [task(0, 0), task(1, 0)] {
-        coordinator.handle(ack(1, task), at(201));
-    }
-    coordinator.handle(written(1), at(202));
+    let mut coordinator = one_written_and_one_begun();
     let told = coordinator.handle(Event::Interrupted, at(203));
     assert!(matches!(told.as_slice(), [Action::Abort { checkpoint: CheckpointId(2), .. }]), "{told:?}");
     assert_eq!(coordinator.handle(published(1), at(204)), [], "whoever restores it tells the others");

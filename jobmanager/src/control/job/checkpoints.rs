@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_api::config::{Configuration, options};
-use weir_api::error::{Code, Error, Result};
+use weir_api::error::{Code, Result};
 use weir_api::id::{Attempt, CheckpointId, OperatorUid};
 use weir_snapshots::layout;
 
 use super::commits::Commits;
 use super::exceptions::{Exception, Exceptions};
-use super::operations::{Operation, Operations};
+use super::operations::Operations;
 use super::phase::{Next, Phase};
 use super::record::Snapshots;
-use super::recovery::{Recovered, Recovery, Restored};
+use super::recovery::{Discard, Recovered, Recovery, Restored};
 use super::status::JobStatus;
 use super::writes::Reason;
 use super::{Effect, Failure, Job};
@@ -92,18 +92,18 @@ pub(super) struct Checkpoints {
     writers: BTreeMap<OperatorUid, u32>,
     begun: BTreeMap<CheckpointId, Begun>,
     pub(super) commits: Commits,
-    operations: Operations,
+    pub(super) operations: Operations,
     restored: Option<Restored>,
     /// How often the job went on from a snapshot.
     restores: u64,
     positions: Positions,
     damaged: BTreeSet<CheckpointId>,
     /// The attempt runs, and the coordinator knows it.
-    is_running: bool,
+    pub(super) is_running: bool,
     /// Why the attempt must end.
     failure: Option<Exception>,
     /// The stop that is answered when the job has ended.
-    stopping: Option<(u128, String)>,
+    pub(super) stopping: Option<(u128, String)>,
 }
 
 impl Checkpoints {
@@ -266,43 +266,6 @@ impl Job {
         matches!(kind, Kind::Requested { full: true, .. }) || !self.checkpoints.is_incremental
     }
 
-    /// A user wants a snapshot; the answer is in [`Job::operations`] some time.
-    pub fn request(&mut self, kind: Kind, now: Now, effects: &mut Vec<Effect>) -> Result<()> {
-        let Some(request) = kind.request() else { return Ok(()) };
-        let refuse = |code, what: String| Err(Error::new(code, format!("job {}: {what}", self.spec.id)));
-        match &kind {
-            Kind::Savepoint(savepoint) if savepoint.target.is_empty() => {
-                return refuse(
-                    Code::InvalidArgument,
-                    "a savepoint needs a folder: name one, or set execution.checkpointing.savepoint-dir"
-                        .to_owned(),
-                );
-            }
-            Kind::Requested { .. } if self.checkpoints.places.checkpoints.is_empty() => {
-                return refuse(
-                    Code::InvalidArgument,
-                    "it has no place for checkpoints: set execution.checkpointing.dir when it is submitted"
-                        .to_owned(),
-                );
-            }
-            _ if !self.checkpoints.is_running || !matches!(self.phase, Phase::Running { .. }) => {
-                let status = self.history.current();
-                let what = match status.is_terminal() {
-                    true => format!("it is {} already, so there is nothing to take", status.as_str()),
-                    false => format!(
-                        "not all of its tasks are running (it is {}); try again when they are",
-                        status.as_str()
-                    ),
-                };
-                return refuse(Code::InvalidArgument, what);
-            }
-            _ => {}
-        }
-        self.checkpoints.operations.begin(request, kind.clone());
-        self.coordinate(Event::Requested(kind), now, effects);
-        Ok(())
-    }
-
     /// A task has taken its part of a checkpoint.
     pub fn checkpoint_acknowledged(
         &mut self,
@@ -423,7 +386,7 @@ impl Job {
         }
     }
 
-    fn coordinate(&mut self, event: Event<Arc<Part>>, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn coordinate(&mut self, event: Event<Arc<Part>>, now: Now, effects: &mut Vec<Effect>) {
         for action in self.checkpoints.coordinator.handle(event, now) {
             self.take_action(action, now, effects);
         }
@@ -470,13 +433,7 @@ impl Job {
             }
             Action::Discard { checkpoint, path, completed } => {
                 self.checkpoints.begun.remove(&checkpoint);
-                let paths = path.into_iter().collect();
-                effects.push(Effect::Discard(Box::new(super::Discard {
-                    paths,
-                    completed,
-                    everything: false,
-                    orphans: false,
-                })));
+                effects.push(Effect::Discard(Discard::Checkpoint { path, completed }));
             }
             Action::Answer { kind, result } => self.answer(&kind, result),
             Action::FailJob { reason } => {
@@ -509,20 +466,5 @@ impl Job {
                 format!("the job was to stop and its savepoint failed after its input was drained: {reason}");
             self.checkpoints.fail(Exception::of_job(Code::CheckpointsFailed, message, now.unix_millis));
         }
-    }
-
-    fn answer(&mut self, kind: &Kind, result: Result<String, String>) {
-        let Some(request) = kind.request() else { return };
-        match result {
-            // Whoever stops a job waits for its end.
-            Ok(path) if kind.stops_job() => self.checkpoints.stopping = Some((request, path)),
-            result => self.checkpoints.operations.end(request, result),
-        }
-    }
-
-    /// One of the requests of users.
-    #[must_use]
-    pub fn operation(&self, request: u128) -> Option<&Operation> {
-        self.checkpoints.operations.get(request)
     }
 }

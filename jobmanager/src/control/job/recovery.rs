@@ -62,18 +62,21 @@ pub struct Restored {
     pub unix_millis: i64,
 }
 
-/// Snapshots that are over.
+/// What is over.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Discard {
-    /// Their folders; none: the checkpoint never got a `_metadata`.
-    pub paths: Vec<String>,
-    /// Whether they ever completed. Files of those that did not stay until they can be collected: what is on its way may build on
-    /// them, and output that they hold may still be committed.
-    pub completed: bool,
+pub enum Discard {
+    /// One checkpoint.
+    Checkpoint {
+        /// Its folder; none: it never got a `_metadata`.
+        path: Option<String>,
+        /// Whether it ever completed. Files of one that did not stay until they can be collected: what is on its way may build on
+        /// them, and output that they hold may still be committed.
+        completed: bool,
+    },
     /// The job has ended: nothing in its folder is needed any more.
-    pub everything: bool,
+    Everything,
     /// The job has ended: nothing is on its way any more, so what its retained snapshots don't reach goes at once.
-    pub orphans: bool,
+    Orphans,
 }
 
 impl Job {
@@ -164,10 +167,7 @@ impl Job {
         let retained = self.checkpoints.recovery(self.attempt, None).retained;
         let is_anything_there = !retained.is_empty() || self.checkpoints.settings().interval.is_some();
         if is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
-            let own = retained.into_iter().filter(|retained| goes && !retained.is_savepoint);
-            let paths = own.map(|retained| retained.path).collect();
-            let discard = Discard { paths, completed: true, everything: goes, orphans: !goes };
-            effects.push(Effect::Discard(Box::new(discard)));
+            effects.push(Effect::Discard(if goes { Discard::Everything } else { Discard::Orphans }));
         }
     }
 }

@@ -240,8 +240,11 @@ impl World {
     pub(super) fn discard(&mut self, job: JobId, discard: &Discard) {
         let record = &self.store[&job].1;
         let is_over = matches!(record.stage, Stage::Ended { .. });
-        assert!(is_over || !discard.everything, "everything of a job is deleted that goes on");
-        for path in &discard.paths {
+        let Discard::Checkpoint { path, .. } = discard else {
+            assert!(is_over, "everything of a job is deleted that goes on");
+            return;
+        };
+        if let Some(path) = path {
             let is_retained = record.snapshots.retained.iter().any(|retained| retained.path == *path);
             assert!(is_over || !is_retained, "{path} is deleted and retained");
             // Of an ended job the oracle wants to know more.

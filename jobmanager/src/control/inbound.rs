@@ -13,9 +13,9 @@ use weir_proto::v1::{
     TaskStateChanged, task_manager_message::Body,
 };
 
-use crate::control::checkpoint::part::Part;
-use crate::control::event::{ManagerInfo, Said};
-use crate::control::task::TaskState;
+use super::checkpoint::part::Part;
+use super::event::{ManagerInfo, Said};
+use super::task::TaskState;
 
 /// The longest host name, address or version.
 const MAX_NAME_BYTES: usize = 1_024;
@@ -23,7 +23,7 @@ const MAX_NAME_BYTES: usize = 1_024;
 const MAX_REASON_BYTES: usize = 4_096;
 
 /// The first message of a session.
-pub(super) fn registration(message: TaskManagerMessage) -> Result<(LeaderEpoch, ManagerInfo)> {
+pub fn registration(message: TaskManagerMessage) -> Result<(LeaderEpoch, ManagerInfo)> {
     let epoch = LeaderEpoch(message.leader_epoch);
     match message.body {
         Some(Body::Register(register)) => Ok((epoch, info(register)?)),
@@ -32,7 +32,7 @@ pub(super) fn registration(message: TaskManagerMessage) -> Result<(LeaderEpoch, 
 }
 
 /// Any later message.
-pub(super) fn said(message: TaskManagerMessage) -> Result<(LeaderEpoch, Said)> {
+pub fn said(message: TaskManagerMessage) -> Result<(LeaderEpoch, Said)> {
     let epoch = LeaderEpoch(message.leader_epoch);
     let said = match message.body {
         None => return Err(malformed("a message without a body")),
