@@ -12,7 +12,8 @@ use crate::task::checkpoint::{Action, Event, Machine};
 type Checkpoints = Machine<Vec<Committable>, TaskSnapshot>;
 type Rows = BTreeMap<(u32, i64), Option<i64>>;
 
-/// A folder that can be made unusable for whoever writes files of checkpoints.
+/// A folder that can be made unusable for whoever writes files of checkpoints: its name leads to the folder or to a file. Changing
+/// that is one step, so that no upload comes in between.
 struct Store {
     shared: PathBuf,
     is_away: bool,
@@ -20,23 +21,31 @@ struct Store {
 
 impl Store {
     fn new(base: &Path) -> Self {
-        let shared = base.join(JOB.to_string()).join("shared");
-        std::fs::create_dir_all(&shared).unwrap();
-        Self { shared, is_away: false }
+        let store = Self { shared: base.join(JOB.to_string()).join("shared"), is_away: false };
+        std::fs::create_dir_all(store.folder()).unwrap();
+        std::fs::write(store.in_the_way(), b"in the way").unwrap();
+        store.lead_to(&store.folder());
+        store
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.shared.with_extension("folder")
+    }
+
+    fn in_the_way(&self) -> PathBuf {
+        self.shared.with_extension("file")
+    }
+
+    fn lead_to(&self, place: &Path) {
+        let next = self.shared.with_extension("next");
+        std::os::unix::fs::symlink(place, &next).unwrap();
+        std::fs::rename(&next, &self.shared).unwrap();
     }
 
     fn set_away(&mut self, away: bool) {
-        if away == self.is_away {
-            return;
-        }
-        self.is_away = away;
-        let aside = self.shared.with_extension("aside");
-        if away {
-            std::fs::rename(&self.shared, &aside).unwrap();
-            std::fs::write(&self.shared, b"in the way").unwrap();
-        } else {
-            std::fs::remove_file(&self.shared).unwrap();
-            std::fs::rename(&aside, &self.shared).unwrap();
+        if away != self.is_away {
+            self.is_away = away;
+            self.lead_to(&if away { self.in_the_way() } else { self.folder() });
         }
     }
 }
