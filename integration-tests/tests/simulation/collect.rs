@@ -68,7 +68,7 @@ impl World {
                 self.delete(paths);
                 return;
             }
-            Discard::Orphans => (None, true),
+            Discard::Orphans(_) => (None, true),
         };
         let Some(registry) = self.master.registries.get_mut(&job) else { return };
         let folders: Vec<_> = path.iter().map(|path| SnapshotFolder::named(&inner(path))).collect();

@@ -7,8 +7,6 @@ mod entry;
 pub(super) mod subtasks;
 mod summary;
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
@@ -151,26 +149,17 @@ impl OfCheckpoint {
     }
 }
 
-/// One of the last checkpoints, with what each vertex has of it.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Details {
-    #[serde(flatten)]
-    entry: Entry,
-    /// By vertex.
-    tasks: BTreeMap<String, Value>,
-}
-
 /// One of the last checkpoints.
 #[utoipa::path(get, path = "/jobs/{jobid}/checkpoints/details/{checkpointid}", tag = "checkpoints",
     params(("jobid" = String, Path), ("checkpointid" = u64, Path)),
-    responses((status = 200, body = Details), (status = 404, body = super::error::Errors)))]
-pub(super) async fn details(State(app): State<App>, Path(path): Path<OfCheckpoint>) -> Answer<Details> {
+    responses((status = 200, body = Entry), (status = 404, body = super::error::Errors)))]
+pub(super) async fn details(State(app): State<App>, Path(path): Path<OfCheckpoint>) -> Answer<Entry> {
     let (id, checkpoint) = path.ids()?;
     let answer = app.client.ask(move |core, now| {
         let job = core.job(id)?;
         with_checkpoint(job, checkpoint, |shown| {
-            let entry = Entry::new(shown, now.unix_millis);
-            Details { entry, tasks: subtasks::by_vertex(job, shown) }
+            let tasks = subtasks::by_vertex(job, shown);
+            Entry::new(shown, now.unix_millis).with(tasks)
         })
     });
     Ok(Json(answer.await??))

@@ -14,6 +14,7 @@ use weir_snapshots::registry::Release;
 use weir_snapshots::storage::Storage;
 
 use super::{JobPlan, Snapshots};
+use crate::control::checkpoint::Retained;
 use crate::control::job::recovery::Discard;
 
 /// What is younger may belong to a checkpoint on its way.
@@ -45,8 +46,8 @@ impl Snapshots {
     ) -> Result<()> {
         let (path, completed) = match discard {
             Discard::Checkpoint { path, completed } => (path, completed),
-            Discard::Everything => return self.clear_up(plan, true).await,
-            Discard::Orphans => return self.clear_up(plan, false).await,
+            Discard::Everything => return self.clear_up(plan, None).await,
+            Discard::Orphans(retained) => return self.clear_up(plan, Some(&retained)).await,
         };
         let Some((storage, _)) = self.job_folder(plan)? else { return Ok(()) };
         let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
@@ -76,19 +77,23 @@ impl Snapshots {
         if is_due { self.collect(plan, attempts, now_millis).await } else { Ok(()) }
     }
 
-    /// Removes what a job leaves that has ended: everything, or what nobody reaches. Files that were on their way when its tasks were
-    /// cancelled may arrive later, so it looks again.
-    async fn clear_up(&self, plan: &JobPlan, everything: bool) -> Result<()> {
+    /// Removes what a job leaves that has ended: everything, or what those that are kept don't reach. Files that were on their way
+    /// when its tasks were cancelled may arrive later, so it looks again.
+    async fn clear_up(&self, plan: &JobPlan, kept: Option<&[Retained]>) -> Result<()> {
         let Some((storage, job_folder)) = self.job_folder(plan)? else { return Ok(()) };
+        if let Some(kept) = kept {
+            // The leader under which it ended may not have come to this.
+            let of_job = self.of_job(plan.job);
+            self.load(plan, kept, None, &mut *of_job.lock().await).await?;
+        }
         let mut outcome = Ok(());
         for wait in LOOKS_AT_THE_END {
             tokio::time::sleep(wait).await;
             let Ok(_place) = self.0.discards.acquire().await else { return Ok(()) };
             FailPoint::BeforeDiscard.passed().await?;
-            outcome = if everything {
-                delete_job(&storage, &job_folder).await
-            } else {
-                self.remove_orphans(plan, &ENDED).await
+            outcome = match kept {
+                None => delete_job(&storage, &job_folder).await,
+                Some(_) => self.remove_orphans(plan, &ENDED).await,
             };
         }
         outcome

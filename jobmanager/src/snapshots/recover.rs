@@ -34,7 +34,7 @@ impl Snapshots {
         let mut of_job = of_job.lock().await;
         let sinks = Sinks { snapshots: self.clone(), plan: plan.clone() };
         let found = self.find(plan, recovery, &sinks).await?;
-        self.load(plan, recovery, found.as_ref(), &mut of_job).await?;
+        self.load(plan, &recovery.retained, found.as_ref(), &mut of_job).await?;
         let writers = self.commit_found(found.as_ref(), recovery, &sinks).await?;
         // What lies beside the output of those that go on can't be told from theirs: it stays until the whole job restarts or ends.
         if recovery.fence > Attempt(0) && recovery.part.is_none() {
@@ -152,10 +152,10 @@ impl Snapshots {
     }
 
     /// Finds out which files the retained snapshots reach, unless that is known.
-    async fn load(
+    pub(super) async fn load(
         &self,
         plan: &JobPlan,
-        recovery: &Recovery,
+        retained: &[Retained],
         found: Option<&Found>,
         of_job: &mut OfJob,
     ) -> Result<()> {
@@ -164,7 +164,7 @@ impl Snapshots {
             return Ok(());
         }
         let mut registry = Registry::new(folder);
-        for retained in &recovery.retained {
+        for retained in retained {
             let owner = if retained.is_savepoint { Owner::Other } else { Owner::Job };
             match found.filter(|found| found.retained == *retained) {
                 Some(found) => registry.add(found.folder.clone(), &found.manifest, owner),

@@ -165,6 +165,49 @@ async fn the_next_leader_goes_on_from_the_last_checkpoint() {
 }
 
 #[tokio::test]
+async fn the_next_leader_clears_up_behind_a_job_that_had_ended() {
+    for retention in ["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut with_directory = options(&[]);
+        with_directory.metadata = Some(directory.path().join("metadata"));
+        let first = Cluster::start_with(with_directory.clone(), Log::default()).await.unwrap();
+        let mut manager = Fake::join(first.handle.rpc_address(), 2).await;
+        let [interval, place] = config(directory.path());
+        let retained = ("execution.checkpointing.externalized-checkpoint-retention", retention);
+        let config = [(interval.0, interval.1.as_str()), (place.0, place.1.as_str()), retained];
+        let job = first.submit_with("JOB 2 2", &config).await;
+        let deploy = manager.deployment().await;
+        manager.report_all(&deploy, TaskState::Running).await;
+        let trigger = manager.trigger().await;
+        manager.acknowledge_all(&deploy, trigger.checkpoint_id, 10).await;
+        manager.complete().await;
+        first.rest.patch(&format!("/jobs/{job}")).await;
+        manager.cancellation().await;
+        manager.report_all(&deploy, TaskState::Canceled).await;
+        first.until(&job, "CANCELED").await;
+        first.handle.shutdown().await.unwrap();
+
+        // What it hadn't come to, or what came behind it.
+        let folder = directory.path().join("checkpoints").join(&job);
+        for (place, kind) in [("shared", "arrow"), ("taskowned", "blob"), ("chk-9", "arrow")] {
+            std::fs::create_dir_all(folder.join(place)).unwrap();
+            std::fs::write(folder.join(place).join(format!("1-9-{:032x}.{kind}", 7)), b"late").unwrap();
+        }
+        let _second = Cluster::start_with(with_directory, Log::default()).await.unwrap();
+        let stays = usize::from(retention.starts_with("RETAIN"));
+        let start = std::time::Instant::now();
+        while files(&folder).len() > stays {
+            let left = files(&folder);
+            assert!(start.elapsed() < std::time::Duration::from_secs(20), "{retention}: {left:?} stay");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let left = files(&folder);
+        let metadata = format!("chk-{}/_metadata", trigger.checkpoint_id);
+        assert!(left.len() == stays && left.iter().all(|file| file.ends_with(&metadata)), "{left:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_checkpoint_stops_the_job_unless_duplicates_are_allowed() {
     for allowed in [false, true] {
         let directory = tempfile::tempdir().unwrap();

@@ -124,10 +124,14 @@ impl Fake {
         }
     }
 
+    /// Passes over checkpoints.
     pub(super) async fn cancellation(&mut self) -> CancelTasks {
-        match self.command().await {
-            Some(Said::Cancel(cancel)) => cancel,
-            other => panic!("a cancellation should come, not {other:?}"),
+        loop {
+            match self.command().await {
+                Some(Said::Cancel(cancel)) => return cancel,
+                Some(Said::TriggerCheckpoint(_) | Said::AbortCheckpoint(_)) => {}
+                other => panic!("a cancellation should come, not {other:?}"),
+            }
         }
     }
 

@@ -75,8 +75,8 @@ pub enum Discard {
     },
     /// The job has ended: nothing in its folder is needed any more.
     Everything,
-    /// The job has ended: nothing is on its way any more, so what its retained snapshots don't reach goes at once.
-    Orphans,
+    /// The job has ended: nothing is on its way any more, so what these, its retained snapshots, don't reach goes at once.
+    Orphans(Vec<Retained>),
 }
 
 impl Job {
@@ -167,7 +167,11 @@ impl Job {
         let retained = self.checkpoints.recovery(self.attempt, None).retained;
         let is_anything_there = !retained.is_empty() || self.checkpoints.settings().interval.is_some();
         if is_anything_there && !self.checkpoints.places().checkpoints.is_empty() {
-            effects.push(Effect::Discard(if goes { Discard::Everything } else { Discard::Orphans }));
+            effects.push(Effect::Discard(if goes {
+                Discard::Everything
+            } else {
+                Discard::Orphans(retained)
+            }));
         }
     }
 }

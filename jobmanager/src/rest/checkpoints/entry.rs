@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use weir_api::id::CheckpointId;
 
@@ -79,6 +80,8 @@ pub(in crate::rest) struct Entry {
     persisted_data: u64,
     num_subtasks: usize,
     num_acknowledged_subtasks: usize,
+    /// What each vertex has of it; in lists of checkpoints nothing, as in Flink's.
+    tasks: BTreeMap<String, Value>,
     checkpoint_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     external_path: Option<String>,
@@ -95,6 +98,11 @@ pub(in crate::rest) struct Entry {
 }
 
 impl Entry {
+    /// Says of each vertex, by id, what it has of it.
+    pub(super) fn with(self, tasks: BTreeMap<String, Value>) -> Self {
+        Self { tasks, ..self }
+    }
+
     pub(super) fn new(shown: &Shown<'_>, now: i64) -> Self {
         let (mut state_size, mut checkpointed_size) = shown
             .parts
@@ -132,6 +140,7 @@ impl Entry {
             persisted_data: 0,
             num_subtasks: shown.tasks,
             num_acknowledged_subtasks: shown.parts.len(),
+            tasks: BTreeMap::new(),
             checkpoint_type: match (shown.kind.is_savepoint(), shown.kind.stops_job()) {
                 (_, true) => "SYNC_SAVEPOINT",
                 (true, _) => "SAVEPOINT",
