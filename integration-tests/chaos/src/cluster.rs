@@ -149,6 +149,12 @@ impl Cluster {
             .sum()
     }
 
+    /// How often the job was restarted.
+    pub fn restarts(&self, job: &str) -> u64 {
+        let answer = self.get(&format!("/jobs/{job}/metrics?get=numRestarts"));
+        answer[0]["value"].as_str().and_then(|text| text.parse().ok()).expect("a number")
+    }
+
     /// The sum of one of Flink's task metrics over all subtasks of a job.
     pub fn subtask_metric(&self, job: &str, metric: &str) -> u64 {
         let details = self.get(&format!("/jobs/{job}"));

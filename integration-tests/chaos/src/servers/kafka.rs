@@ -7,10 +7,13 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataTopic;
 
 use super::{cache, data_folder, free_port, wait_until};
 use crate::process::Process;
@@ -18,6 +21,8 @@ use crate::process::Process;
 const VERSION: &str = "4.1.0";
 /// What the broker writes when it serves.
 const STARTED: &str = "Kafka Server started";
+/// The longest that a broker may take to say what it knows of the others.
+const ANSWER: Duration = Duration::from_secs(5);
 /// So that a record of 16 MiB and more gets through.
 const LARGEST_RECORD: u32 = 64 << 20;
 
@@ -84,6 +89,17 @@ impl Kafka {
         self.kill(index);
         self.nodes[index].spawn();
         self.nodes[index].wait_until_started();
+    }
+
+    /// Waits until every partition of every topic, also of the brokers' own, has a leader and all its replicas in sync.
+    pub fn wait_until_in_sync(&self) {
+        let client: BaseConsumer = self.client().create().expect("a consumer");
+        wait_until("all replicas are in sync", || {
+            let Ok(metadata) = client.fetch_metadata(None, ANSWER) else { return false };
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            metadata.brokers().len() == self.nodes.len()
+                && partitions.all(|one| one.leader() >= 0 && one.isr().len() == one.replicas().len())
+        });
     }
 
     /// Stops a broker where it stands; its connections stay open.

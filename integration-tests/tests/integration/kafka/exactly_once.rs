@@ -8,7 +8,9 @@ mod commits;
 mod conformance;
 mod jobs;
 mod limits;
+mod pipeline;
 mod recovery;
+mod rolling;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
