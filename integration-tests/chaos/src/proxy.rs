@@ -1,8 +1,8 @@
 //! A bad network between two processes: a TCP proxy that delays, throttles, splits, flips, cuts and resets, as it is told while it runs.
 //!
 //! What it does to a connection's bytes follows from its seed and the connection's number, not from time. It knows nothing of what
-//! it carries, but for [`Rules::unavailable_one_in`], which looks at the first word of a chunk to see that it begins a request of
-//! HTTP.
+//! it carries, but for [`Rules::unavailable_one_in`] and [`Rules::hangs_puts`], which look at the first word of a chunk to see that
+//! it begins a request of HTTP.
 
 mod pump;
 #[cfg(test)]
@@ -33,8 +33,10 @@ pub struct Rules {
     pub flip_one_in: u64,
     /// One chunk in so many is cut in half and followed by a reset of the connection; 0: none.
     pub reset_one_in: u64,
-    /// One request in so many gets the answer 503 instead of the server's; 0: none.
+    /// One request in so many gets the answer 503 or 500 instead of the server's; 0: none.
     pub unavailable_one_in: u64,
+    /// Every PUT that begins is taken and never answered, not even when the rule is lifted.
+    pub hangs_puts: bool,
     /// One answer in so many is thrown away and the connection reset: the server has done what the client doesn't know; 0: none.
     pub lose_answer_one_in: u64,
     /// One answer in so many is cut short, and the connection closed as if that were all of it; 0: none.
@@ -70,8 +72,10 @@ pub struct Counters {
     pub flipped: AtomicU64,
     /// Connections reset.
     pub resets: AtomicU64,
-    /// Requests answered with 503.
+    /// Requests answered with 503 or 500.
     pub refused: AtomicU64,
+    /// Requests taken and never answered.
+    pub hung: AtomicU64,
     /// Answers thrown away.
     pub lost_answers: AtomicU64,
     /// Answers cut short.

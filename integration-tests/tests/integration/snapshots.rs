@@ -4,17 +4,22 @@
 mod arrow;
 mod damage;
 mod orphans;
+mod refusals;
 mod series;
+mod silence;
 mod store;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use weir_api::config::Configuration;
 use weir_api::storage::FileSystems;
+use weir_chaos::proxy::Proxy;
+use weir_chaos::servers::S3;
 use weir_snapshots::storage::{Limits, Storage, StorePath};
 
 use crate::cluster::Cluster;
@@ -78,6 +83,53 @@ fn complete(cluster: &Cluster, job: &str, more: u64) {
     let before = count(cluster, job, "completed");
     let reached = || count(cluster, job, "completed") >= before + more;
     cluster.wait_until("checkpoints are complete", LIMIT, reached);
+}
+
+/// Until so many more checkpoints have failed; answers the reason of the last.
+fn fail(cluster: &Cluster, job: &str, more: u64) -> String {
+    let before = count(cluster, job, "failed");
+    cluster.wait_until("checkpoints fail", LIMIT, || count(cluster, job, "failed") >= before + more);
+    checkpoints(cluster, job)["latest"]["failed"]["failure_message"].as_str().expect("a reason").to_owned()
+}
+
+/// Nothing of it restarted the job.
+fn assert_undisturbed(cluster: &Cluster, job: &str) {
+    assert_eq!(cluster.state(job), "RUNNING");
+    assert_calm(cluster, job);
+}
+
+/// Nothing has failed but checkpoints.
+fn assert_calm(cluster: &Cluster, job: &str) {
+    assert_eq!((cluster.restarts(job), count(cluster, job, "restored")), (0, 0));
+    let exceptions = cluster.get(&format!("/jobs/{job}/exceptions"));
+    assert_eq!(exceptions["exceptionHistory"]["entries"].as_array().map(Vec::len), Some(0), "{exceptions}");
+}
+
+/// A prefix of the bucket that processes reach by way of a proxy.
+struct Bucket {
+    url: String,
+    /// What lies behind it.
+    folder: PathBuf,
+    proxy: Proxy,
+}
+
+impl Bucket {
+    fn new(name: &str, seed: u64) -> Self {
+        let s3 = S3::shared();
+        let (url, folder) = s3.fresh(name);
+        let server = s3.endpoint().trim_start_matches("http://").parse().expect("host:port");
+        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), server, seed).expect("a free port");
+        Self { url, folder, proxy }
+    }
+
+    /// A cluster's options that lead there, and these.
+    fn options(&self, more: &[&str]) -> Vec<String> {
+        let mut options = S3::shared().options();
+        options.retain(|option| !option.starts_with("s3.endpoint="));
+        options.push(format!("s3.endpoint=http://{}", self.proxy.address()));
+        options.extend(more.iter().map(|option| (*option).to_owned()));
+        options
+    }
 }
 
 /// Every file below a folder.

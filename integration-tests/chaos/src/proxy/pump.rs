@@ -15,6 +15,7 @@ use crate::random::Random;
 const CHUNK: usize = 16 << 10;
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const BROKEN: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 /// How long a client that was refused may go on sending before its connection is closed.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -88,6 +89,9 @@ impl<'a> Pump<'a> {
         if self.way == Way::Requests && begins_request(bytes) && self.draws(rules.unavailable_one_in) {
             return self.refuse().await;
         }
+        if self.way == Way::Requests && rules.hangs_puts && bytes.starts_with(b"PUT /") {
+            return self.hang().await;
+        }
         if self.way == Way::Answers && self.draws(rules.lose_answer_one_in) {
             Counters::count(&self.counters.lost_answers);
             return Err(Ending::Reset);
@@ -135,13 +139,22 @@ impl<'a> Pump<'a> {
     /// Answers for the server, and lets the client come to the end of what it sends: a reset would hide the answer.
     async fn refuse(&mut self) -> Result<(), Ending> {
         Counters::count(&self.counters.refused);
-        write(self.from.as_ref(), UNAVAILABLE).await?;
+        let answer = if self.random.one_in(2) { UNAVAILABLE } else { BROKEN };
+        write(self.from.as_ref(), answer).await?;
         let mut chunk = vec![0; CHUNK];
         while let Ok(Ok(count)) = tokio::time::timeout(PATIENCE, read(self.from.as_ref(), &mut chunk)).await {
             if count == 0 {
                 break;
             }
         }
+        Err(Ending::Closed)
+    }
+
+    /// Takes whatever the client sends, until it goes away.
+    async fn hang(&self) -> Result<(), Ending> {
+        Counters::count(&self.counters.hung);
+        let mut chunk = vec![0; CHUNK];
+        while read(self.from.as_ref(), &mut chunk).await? > 0 {}
         Err(Ending::Closed)
     }
 

@@ -1,19 +1,16 @@
 //! Storage that is slow, away or full under a running job: checkpoints fail with a reason, nothing piles up, the job goes on.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use weir_chaos::proxy::{Proxy, Rules};
-use weir_chaos::servers::S3;
+use weir_chaos::proxy::Rules;
 use weir_snapshots::layout::SnapshotFolder;
 use weir_snapshots::storage::Limits;
 use weir_snapshots::verify::verify;
 
-use super::{LIMIT, checkpoints, cluster, complete, count, counts, newest, open, run};
-use crate::cluster::Cluster;
+use super::{Bucket, LIMIT, assert_undisturbed, cluster, complete, count, counts, fail, newest, open, run};
 
 /// How long storage is away in `make test`, in seconds; `WEIR_AWAY` says another number.
 const AWAY: u64 = 4;
@@ -24,35 +21,13 @@ fn away() -> u64 {
     std::env::var("WEIR_AWAY").ok().and_then(|text| text.parse().ok()).unwrap_or(AWAY)
 }
 
-/// Until so many more checkpoints have failed; answers the reason of the last.
-fn fail(cluster: &Cluster, job: &str, more: u64) -> String {
-    let before = count(cluster, job, "failed");
-    cluster.wait_until("checkpoints fail", LIMIT, || count(cluster, job, "failed") >= before + more);
-    checkpoints(cluster, job)["latest"]["failed"]["failure_message"].as_str().expect("a reason").to_owned()
-}
-
-/// Nothing of it restarted the job.
-fn assert_undisturbed(cluster: &Cluster, job: &str) {
-    assert_eq!(cluster.state(job), "RUNNING");
-    assert_eq!(count(cluster, job, "restored"), 0);
-    let exceptions = cluster.get(&format!("/jobs/{job}/exceptions"));
-    assert_eq!(exceptions["exceptionHistory"]["entries"].as_array().map(Vec::len), Some(0), "{exceptions}");
-}
-
 #[test]
 fn a_bucket_that_is_slow_or_away_costs_checkpoints_and_nothing_else() {
-    let s3 = S3::shared();
-    let (url, folder) = s3.fresh("trouble");
-    let server = s3.endpoint().trim_start_matches("http://").parse().expect("host:port");
-    let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), server, 3).expect("a free port");
-    let mut options = s3.options();
-    options.retain(|option| !option.starts_with("s3.endpoint="));
-    options.extend([
-        format!("s3.endpoint=http://{}", proxy.address()),
-        "execution.checkpointing.interval=200 ms".to_owned(),
-        "execution.checkpointing.timeout=1 s".to_owned(),
-    ]);
-    let cluster = cluster(1, 2, &url, &options.iter().map(String::as_str).collect::<Vec<_>>());
+    let bucket = Bucket::new("trouble", 3);
+    let (proxy, folder) = (&bucket.proxy, &bucket.folder);
+    let options =
+        bucket.options(&["execution.checkpointing.interval=200 ms", "execution.checkpointing.timeout=1 s"]);
+    let cluster = cluster(1, 2, &bucket.url, &options.iter().map(String::as_str).collect::<Vec<_>>());
     let output = tempfile::tempdir().expect("a folder");
     let job = cluster.submit(&counts(output.path(), 5_000, &[]), 2).expect("the job is accepted");
     complete(&cluster, &job, 3);
