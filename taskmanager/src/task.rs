@@ -56,8 +56,9 @@ impl Finished {
         owner: &Owner,
         splits: Option<Vec<Split>>,
         prepared: Vec<(CheckpointId, Vec<Committable>)>,
+        newest: CheckpointId,
     ) -> Result<Self> {
-        Ok(Self { snapshot: snapshot::final_part(owner, splits, prepared)? })
+        Ok(Self { snapshot: snapshot::final_part(owner, splits, prepared, newest)? })
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn part(
         }];
     }
     let operator = proto::OperatorPart { operator: 0, schemas, subtask: Some(subtask) };
-    (TaskSnapshot { operators: vec![operator] }, file)
+    (TaskSnapshot { operators: vec![operator], ..TaskSnapshot::default() }, file)
 }
 
 fn own_groups(task: &Task) -> KeyGroupRange {

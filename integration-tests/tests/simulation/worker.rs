@@ -408,10 +408,11 @@ impl World {
     /// The task's sink (if it is one) has prepared its last, and all that was to be acknowledged is.
     pub(crate) fn finish(&mut self, id: TaskId, prepared: Vec<(CheckpointId, Prepared)>) {
         let Some(task) = self.task_mut(id) else { return };
-        let last = task.checkpoints.last_checkpoint();
+        let (last, newest) = (task.checkpoints.last_checkpoint(), task.checkpoints.newest());
         let frozen = super::task::last_state(task);
         let (mut snapshot, file) =
             snapshot::part(task, last, weir_api::state::Scope::Full, None, &frozen, &prepared);
+        snapshot.last_checkpoint_id = newest.0;
         for part in snapshot.operators.iter_mut().filter_map(|operator| operator.subtask.as_mut()) {
             part.finished = true;
         }

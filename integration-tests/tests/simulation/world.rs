@@ -348,6 +348,7 @@ impl World {
         let away = self.now < self.network.storage_away_until;
         let failing = away || (self.is_faulty() && self.random.chance(self.swarm.storage_errors));
         if let storage::Request::Delete { path } = &request {
+            self.say(|| format!("{path} is deleted"));
             self.oracle.deleted(path);
         }
         // Half of what fails has happened.

@@ -111,8 +111,8 @@ impl<A: Summarized> Coordinator<A> {
                     self.fail(checkpoint, reason, now, &mut actions);
                 }
             }
-            Event::TaskFinished { attempt, task, part } if self.is_current(attempt) => {
-                self.finish_task(task, &part, &mut actions);
+            Event::TaskFinished { attempt, task, newest, part } if self.is_current(attempt) => {
+                self.finish_task(task, newest, &part, now, &mut actions);
             }
             // Of an attempt that is over.
             Event::Acknowledged { .. } | Event::Declined { .. } | Event::TaskFinished { .. } => {}
@@ -258,9 +258,24 @@ impl<A: Summarized> Coordinator<A> {
         }
     }
 
-    fn finish_task(&mut self, task: Task, part: &A, actions: &mut Vec<Action<A>>) {
-        let waiting: Vec<_> = self.pending.keys().copied().collect();
+    /// What a task leaves stands for it in checkpoints whose barriers come behind its end. Where it has met a barrier, or a newer one
+    /// first, and given no part, others gave theirs before its end: together they would be no cut.
+    fn finish_task(
+        &mut self,
+        task: Task,
+        newest: CheckpointId,
+        part: &A,
+        now: Now,
+        actions: &mut Vec<Action<A>>,
+    ) {
+        let waiting = self.pending.iter().filter(|(_, pending)| pending.waits_for_task(task));
+        let waiting: Vec<_> = waiting.map(|(checkpoint, _)| *checkpoint).collect();
         for checkpoint in waiting {
+            if checkpoint <= newest {
+                let reason = format!("subtask {} of vertex {} went past it and has finished", task.1, task.0);
+                self.abort(checkpoint, &reason, now, actions);
+                continue;
+            }
             if let Some(pending) = self.pending.get_mut(&checkpoint) {
                 pending.acknowledge(task, part.clone());
             }

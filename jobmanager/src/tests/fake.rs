@@ -64,6 +64,7 @@ pub(super) fn part(deploy: &DeployTasks, task: &SubtaskId, checkpoint: u64, posi
     }
     TaskSnapshot {
         operators: vec![OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(snapshot) }],
+        ..TaskSnapshot::default()
     }
 }
 
@@ -173,7 +174,7 @@ impl Fake {
             ..SubtaskSnapshot::default()
         };
         let part = OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(subtask) };
-        let snapshot = sink.then(|| TaskSnapshot { operators: vec![part] });
+        let snapshot = sink.then(|| TaskSnapshot { operators: vec![part], ..TaskSnapshot::default() });
         let task = Some(task.clone());
         let changed = TaskStateChanged { task, state: state as i32, failure: None, snapshot };
         self.say(Body::TaskState(changed)).await;

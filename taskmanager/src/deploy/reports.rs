@@ -106,7 +106,12 @@ mod tests {
         };
         let long = Error::new(weir_api::error::Code::Evaluation, "ü".repeat(100_000));
         reports.failed(task, &long, clock.as_ref()).await;
-        reports.finished(task, TaskSnapshot { operators: vec![Default::default(); 2] }).await;
+        reports
+            .finished(
+                task,
+                TaskSnapshot { operators: vec![Default::default(); 2], ..TaskSnapshot::default() },
+            )
+            .await;
         let mut next = async || match reported.recv().await {
             Some(Report::State(changed)) => changed,
             other => panic!("{other:?}"),

@@ -301,15 +301,16 @@ impl Writer {
                 subtask: Some(part.to_message()),
             })
         });
-        checked(TaskSnapshot { operators: operators.collect::<Result<_>>()? })
+        checked(TaskSnapshot { operators: operators.collect::<Result<_>>()?, ..TaskSnapshot::default() })
     }
 }
 
-/// The part that a finished task leaves for all later checkpoints.
+/// The part that a finished task leaves for all checkpoints behind `newest`.
 pub(crate) fn final_part(
     owner: &Owner,
     splits: Option<Vec<Split>>,
     prepared: Vec<(CheckpointId, Vec<Committable>)>,
+    newest: CheckpointId,
 ) -> Result<TaskSnapshot> {
     let Owner { task, operators, sink, .. } = *owner;
     let mut parts: Vec<Subtask> = Vec::with_capacity(operators);
@@ -325,7 +326,8 @@ pub(crate) fn final_part(
         schemas: Vec::new(),
         subtask: Some(part.to_message()),
     };
-    checked(TaskSnapshot { operators: (0..).zip(parts).map(part).collect() })
+    let operators = (0..).zip(parts).map(part).collect();
+    checked(TaskSnapshot { operators, last_checkpoint_id: newest.0 })
 }
 
 fn checked(part: TaskSnapshot) -> Result<TaskSnapshot> {

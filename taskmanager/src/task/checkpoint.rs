@@ -173,6 +173,12 @@ impl<C: Clone, A> Machine<C, A> {
         CheckpointId(self.newest.0.saturating_add(1))
     }
 
+    /// The newest checkpoint whose barrier the task has met, or that it was restored from.
+    #[must_use]
+    pub const fn newest(&self) -> CheckpointId {
+        self.newest
+    }
+
     /// The newest checkpoint that has completed.
     #[must_use]
     pub const fn completed(&self) -> CheckpointId {

@@ -174,6 +174,11 @@ impl Control {
         self.machine.last_checkpoint()
     }
 
+    /// The newest checkpoint whose barrier the task has met.
+    pub(crate) const fn newest(&self) -> CheckpointId {
+        self.machine.newest()
+    }
+
     /// The end of input is out.
     pub(crate) fn ended(&mut self, prepared: Option<Vec<Committable>>, body: &mut Body<'_>) -> Result<()> {
         self.look_what_is_committed(body.tail);

@@ -138,7 +138,7 @@ impl Driver {
                 control.poll_finished(cx).map(Ok)
             })
             .await?;
-        Finished::new(control.owner(), body.head.final_splits(), prepared)
+        Finished::new(control.owner(), body.head.final_splits(), prepared, control.newest())
     }
 
     fn parts(&mut self) -> (&mut Control, Body<'_>, &mut Seat) {

@@ -43,12 +43,14 @@ pub enum Event<A> {
         /// Why.
         reason: String,
     },
-    /// A task has finished for good: from now on this is its part of every checkpoint.
+    /// A task has finished for good: from now on this is its part of every checkpoint whose barrier it hasn't met.
     TaskFinished {
         /// Whose.
         attempt: Attempt,
         /// Which.
         task: Task,
+        /// The newest checkpoint whose barrier it has met.
+        newest: CheckpointId,
         /// What it leaves, such as output that is prepared and not committed.
         part: A,
     },

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_api::error::{Code, Error, Result};
-use weir_api::id::{CheckpointId, SubtaskIndex};
+use weir_api::id::{Attempt, CheckpointId, SubtaskIndex};
 use weir_api::sink::{Blob, Committable, Prepared};
 use weir_proto::v1::{self as proto, TaskSnapshot};
 
-use super::{Summarized, Task};
+use super::{Event, Summarized, Task};
 use crate::control::job::record::SinkCommit;
 
 /// See the module.
@@ -29,7 +29,7 @@ pub struct Part {
     pub freeze_micros: u64,
     /// From there to the last file's end.
     pub upload_millis: u64,
-    /// It has finished: this is its part of every later checkpoint.
+    /// It has finished: this is its part of every checkpoint whose barrier it hasn't met.
     pub finished: bool,
 }
 
@@ -92,6 +92,13 @@ impl Part {
             }
         }
         Ok(Self { snapshot, prepared, ..Self::default() })
+    }
+
+    /// Says that a task has finished and left this.
+    #[must_use]
+    pub fn end_of(self: &Arc<Self>, attempt: Attempt, task: Task) -> Event<Arc<Self>> {
+        let newest = CheckpointId(self.snapshot.last_checkpoint_id);
+        Event::TaskFinished { attempt, task, newest, part: Arc::clone(self) }
     }
 
     /// The bytes of the files that it refers to, and of those that were written for `checkpoint`, whose number is used once.

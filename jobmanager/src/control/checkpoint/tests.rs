@@ -46,6 +46,11 @@ fn ack(checkpoint: u64, task: Task) -> Event<u32> {
     Event::Acknowledged { attempt: Attempt(1), checkpoint: CheckpointId(checkpoint), task, part: task.0.0 }
 }
 
+/// Its end, behind the barrier of `newest`.
+fn finished(task: Task, newest: u64) -> Event<u32> {
+    Event::TaskFinished { attempt: Attempt(1), task, newest: CheckpointId(newest), part: 7 }
+}
+
 fn written(checkpoint: u64) -> Event<u32> {
     let result = Ok(Written { path: format!("chk-{checkpoint}"), full_size: 10, new_size: 1 });
     Event::Written { checkpoint: CheckpointId(checkpoint), result }
@@ -138,7 +143,7 @@ fn finished_tasks_count_and_when_all_have_finished_nothing_begins() {
     let mut coordinator = Test::new(settings(), CheckpointId(0), Vec::new());
     running(&mut coordinator, 0);
     coordinator.handle(Event::Tick, at(100));
-    let finish = |task| Event::TaskFinished { attempt: Attempt(1), task, part: 7 };
+    let finish = |task| finished(task, 0);
     assert_eq!(coordinator.handle(finish(task(0, 0)), at(101)), []);
     let actions = coordinator.handle(ack(1, task(1, 0)), at(102));
     assert!(matches!(&actions[..], [Action::Write { parts, .. }] if parts[&task(0, 0)] == 7));
@@ -147,10 +152,27 @@ fn finished_tasks_count_and_when_all_have_finished_nothing_begins() {
     coordinator.handle(Event::Tick, at(200));
     let actions = coordinator.handle(ack(2, task(1, 0)), at(201));
     assert!(matches!(&actions[..], [Action::Write { parts, .. }] if parts[&task(0, 0)] == 7));
-    coordinator.handle(finish(task(1, 0)), at(202));
+    coordinator.handle(finished(task(1, 0), 2), at(202));
     coordinator.handle(written(2), at(203));
     coordinator.handle(published(2), at(203));
     assert_eq!(coordinator.handle(Event::Tick, at(400)), []);
+}
+
+/// It met the barrier of the second checkpoint first, so the first one's cut doesn't go through it: its end, which lies behind
+/// the second, is no part of the first.
+#[test]
+fn the_end_of_a_task_is_no_part_of_a_checkpoint_that_it_passed_over() {
+    let settings = Settings { max_concurrent: 2, ..settings() };
+    let mut coordinator = Test::new(settings, CheckpointId(0), Vec::new());
+    running(&mut coordinator, 0);
+    coordinator.handle(Event::Tick, at(100));
+    coordinator.handle(Event::Tick, at(200));
+    coordinator.handle(ack(1, task(1, 0)), at(201));
+    coordinator.handle(ack(2, task(0, 0)), at(202));
+    let actions = coordinator.handle(finished(task(0, 0), 2), at(203));
+    assert!(matches!(&actions[..], [Action::Abort { checkpoint: CheckpointId(1), .. }]), "{actions:?}");
+    let actions = coordinator.handle(ack(2, task(1, 0)), at(204));
+    assert!(matches!(&actions[..], [Action::Write { checkpoint: CheckpointId(2), .. }]), "{actions:?}");
 }
 
 #[test]
@@ -217,6 +239,9 @@ fn tasks_that_go_on_are_told_what_is_given_up_when_a_part_starts_anew() {
     assert!(matches!(told.as_slice(), [Action::Trigger { checkpoint: CheckpointId(3), .. }]), "{told:?}");
 }
 
+/// The part of a task that has finished.
+const END: u32 = 7;
+
 /// What the world does next; numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {
@@ -250,6 +275,10 @@ struct World {
     now: u64,
     attempt: u32,
     tasks: Vec<Task>,
+    /// The newest checkpoint that each has taken part in.
+    met: BTreeMap<Task, CheckpointId>,
+    /// What that was for those that have finished.
+    ended: BTreeMap<Task, CheckpointId>,
     open: BTreeMap<CheckpointId, Kind>,
     writing: Vec<CheckpointId>,
     publishing: Vec<CheckpointId>,
@@ -293,6 +322,12 @@ impl World {
             }
             Action::Write { checkpoint, parts, .. } => {
                 assert_eq!(parts.keys().copied().collect::<Vec<_>>(), self.tasks, "every task's part");
+                for task in parts.iter().filter(|(_, part)| **part == END).map(|(task, _)| task) {
+                    assert!(
+                        self.ended[task] < checkpoint,
+                        "{checkpoint} holds the end of {task:?}, which met a newer barrier first"
+                    );
+                }
                 self.writing.push(checkpoint);
             }
             Action::Publish { checkpoint, .. } => {
@@ -330,7 +365,10 @@ impl World {
             }
             Step::Ack(checkpoint, task) => {
                 if let Some(checkpoint) = pick(&self.open, checkpoint) {
-                    self.tell(Event::Acknowledged { attempt, checkpoint, task: self.tasks[task], part: 0 });
+                    let task = self.tasks[task];
+                    let met = self.met.entry(task).or_default();
+                    *met = checkpoint.max(*met);
+                    self.tell(Event::Acknowledged { attempt, checkpoint, task, part: 0 });
                 }
             }
             Step::Decline(checkpoint) => {
@@ -339,7 +377,12 @@ impl World {
                     self.tell(Event::Declined { attempt, checkpoint, task, reason });
                 }
             }
-            Step::Finish(task) => self.tell(Event::TaskFinished { attempt, task: self.tasks[task], part: 0 }),
+            Step::Finish(task) => {
+                let task = self.tasks[task];
+                let met = self.met.get(&task).copied().unwrap_or_default();
+                let newest = *self.ended.entry(task).or_insert(met);
+                self.tell(Event::TaskFinished { attempt, task, newest, part: END });
+            }
             Step::Store(which, ok) if which < self.writing.len() => {
                 let checkpoint = self.writing.remove(which);
                 let written = Written { path: format!("chk-{checkpoint}"), full_size: 1, new_size: 1 };
@@ -376,6 +419,8 @@ impl World {
                 self.tell(Event::Ended);
                 voided.iter().for_each(|id| drop(self.open.remove(id)));
                 self.attempt += 1;
+                self.met.clear();
+                self.ended.clear();
                 self.last_end = None;
                 let tasks = self.tasks.clone();
                 self.tell(Event::Running { attempt: Attempt(self.attempt), tasks });
@@ -395,6 +440,8 @@ proptest! {
             now: 0,
             attempt: 1,
             tasks: vec![task(0, 0), task(0, 1), task(1, 0)],
+            met: BTreeMap::new(),
+            ended: BTreeMap::new(),
             open: BTreeMap::new(),
             writing: Vec::new(),
             publishing: Vec::new(),

@@ -330,14 +330,14 @@ impl Job {
             if state == TaskState::Finished
                 && let Some(part) = self.execution.finished_parts().remove(&task)
             {
-                self.coordinate(Event::TaskFinished { attempt, task, part }, now, effects);
+                self.coordinate(part.end_of(attempt, task), now, effects);
             }
         } else if self.execution.all_run() {
             self.checkpoints.is_running = true;
             let tasks = self.execution.all_tasks();
             self.coordinate(Event::Running { attempt, tasks }, now, effects);
             for (task, part) in self.execution.finished_parts() {
-                self.coordinate(Event::TaskFinished { attempt, task, part }, now, effects);
+                self.coordinate(part.end_of(attempt, task), now, effects);
             }
         }
     }

@@ -229,7 +229,9 @@ impl World {
         });
         let part = (state == TaskState::Finished).then(|| {
             let last = self.managers[position].pending.get(&task).map_or(CheckpointId(0), |(last, _)| *last);
-            Arc::new(Part { finished: true, ..self.part(position, task, last.next()) })
+            let mut part = Part { finished: true, ..self.part(position, task, last.next()) };
+            part.snapshot.last_checkpoint_id = last.0;
+            Arc::new(part)
         });
         self.say(position, Said::Task { task, state, failure, part });
     }
@@ -356,7 +358,7 @@ impl World {
                 .collect();
         }
         let operators = vec![OperatorPart { operator: 0, schemas: Vec::new(), subtask: Some(snapshot) }];
-        Part::read(task.subtask, TaskSnapshot { operators }).expect("a valid part")
+        Part::read(task.subtask, TaskSnapshot { operators, ..TaskSnapshot::default() }).expect("a valid part")
     }
 
     fn deploy(&mut self, position: usize, deploy: &DeployTasks) {
