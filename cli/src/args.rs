@@ -281,7 +281,7 @@ pub struct JobFileArgs {
     pub define: Vec<(String, String)>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub struct RunArgs {
     #[command(flatten)]
     pub client: ClientArgs,
@@ -315,7 +315,7 @@ pub struct RunArgs {
     )]
     pub claim_mode: Option<String>,
 
-    /// Where to run: on the cluster at `--jobmanager`, or in this process.
+    /// Where to run: on the cluster at `--jobmanager`, or in this process, which then takes the keys of processes from `-D`, too.
     #[arg(short, long, value_enum, default_value_t = Target::Remote)]
     pub target: Target,
 }

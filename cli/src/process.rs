@@ -86,18 +86,13 @@ pub fn run_local(arguments: &RunArgs, format: Format) -> Result<ExitCode> {
             "a job in this process can't be detached: it would end with it; leave out --detached or --target local",
         ));
     }
-    let mut configuration = Configuration::default();
-    for (key, value) in
-        [("rest.port", "0"), ("jobmanager.rpc.port", "0"), ("metrics.reporter.prom.port", "0")]
-    {
-        configuration.set(key, value)?;
-    }
+    let (configuration, arguments) = configuration::of_local_run(arguments)?;
     let runtime = runtime()?;
     let slots = arguments.job.parallelism;
     let cluster = runtime.block_on(Cluster::start(configuration, slots, false))?;
     // The client blocks; the cluster goes on on the runtime's own threads.
     let client = Client::new(&cluster.jobmanager.rest_address().to_string());
-    let code = submit_and_follow(&client, arguments, format);
+    let code = submit_and_follow(&client, &arguments, format);
     runtime.block_on(cluster.stop())?;
     code
 }

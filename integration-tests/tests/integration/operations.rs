@@ -8,6 +8,7 @@ mod changes;
 mod claims;
 mod fallback;
 mod inspect;
+mod local;
 mod rescale;
 mod topics;
 

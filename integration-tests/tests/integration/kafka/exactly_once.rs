@@ -11,6 +11,7 @@ mod limits;
 mod pipeline;
 mod recovery;
 mod rolling;
+mod savepoints;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
