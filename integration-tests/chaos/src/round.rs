@@ -253,8 +253,9 @@ impl<'a> Scene<'a> {
     fn stuck(&self) -> Finding {
         let [identity, counts, windows, late] = self.watchers.each_ref().map(Watcher::count);
         let text = format!(
-            "not all input is committed: identity {identity} and counts {counts} of {}, {windows} windows, {late} late; {}",
+            "not all input is committed: identity {identity} and counts {counts} of {}, {windows} windows, {late} late; {}; {}",
             self.workload.total(),
+            self.second_look(),
             self.complaint()
         );
         Finding {
@@ -263,6 +264,18 @@ impl<'a> Scene<'a> {
             records: self.workload.total().saturating_sub(counts),
             text,
         }
+    }
+
+    /// What others than those who have watched from the beginning see: perhaps it was they who stood still.
+    fn second_look(&self) -> String {
+        let brokers = self.target.stage.brokers();
+        let look = |(topic, watcher): (&str, &Watcher)| {
+            let rows = read(brokers, topic, Isolation::Committed).len();
+            let trouble = watcher.trouble().map(|error| format!(" (its watcher heard: {error})"));
+            format!("{rows} in {topic}{}", trouble.unwrap_or_default())
+        };
+        let seen: Vec<_> = self.topics.outputs().into_iter().zip(&self.watchers).map(look).collect();
+        format!("another reader sees {}", seen.join(", "))
     }
 
     /// What the cluster says of the job.

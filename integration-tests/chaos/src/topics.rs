@@ -112,6 +112,8 @@ pub fn has_open_transaction(brokers: &str, topic: &str) -> bool {
 /// A reader of committed records that watches topics from the start on.
 pub struct Watcher {
     rows: Arc<Mutex<Vec<Row>>>,
+    /// What it has heard last that wasn't a row.
+    trouble: Arc<Mutex<Option<KafkaError>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -120,22 +122,31 @@ impl Watcher {
     /// Begins to watch.
     pub fn start(brokers: &str, topic: &str) -> Self {
         let (rows, stop) = (Arc::<Mutex<Vec<Row>>>::default(), Arc::new(AtomicBool::new(false)));
+        let trouble = Arc::<Mutex<Option<KafkaError>>>::default();
+        let heard = Arc::clone(&trouble);
         let consumer = consumer(brokers, topic, Isolation::Committed);
         let (taken, ended) = (Arc::clone(&rows), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             let push = |row: Row| locked(&taken).push(row);
             while !ended.load(Ordering::Relaxed) {
-                if let Some(Ok(message)) = consumer.poll(POLL) {
-                    push(row(&message));
+                match consumer.poll(POLL) {
+                    Some(Ok(message)) => push(row(&message)),
+                    Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                    Some(Err(error)) => *locked(&heard) = Some(error),
                 }
             }
         });
-        Self { rows, stop, thread: Some(thread) }
+        Self { rows, trouble, stop, thread: Some(thread) }
     }
 
     /// How many rows it has seen.
     pub fn count(&self) -> u64 {
         locked(&self.rows).len() as u64
+    }
+
+    /// What it has heard last that wasn't a row.
+    pub fn trouble(&self) -> Option<KafkaError> {
+        locked(&self.trouble).clone()
     }
 
     /// Waits until it has seen so many rows, or for as long as that, and ends it.
