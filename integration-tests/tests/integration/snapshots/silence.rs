@@ -12,7 +12,8 @@ use crate::process::Process;
 
 /// How long the store is silent in `make test`, in seconds; `WEIR_SILENT_FOR` says another number.
 const SILENT_FOR: u64 = 8;
-/// What each process' memory may grow by meanwhile; the state itself grows, too.
+/// What each process' memory may grow by meanwhile: 64 MiB of changes are kept for the checkpoint that comes through, and the state
+/// itself grows.
 const GROWTH: u64 = 96 << 20;
 /// The first checkpoints after it. A request that was never answered is given up after two minutes only.
 const SOON: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 //!
 //! Records are a pure function of their number, so what must come out is known from how many went in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_chaos::servers::{Kafka, Record, Topic};
 
@@ -61,7 +61,10 @@ pub fn assert_exact(copies: &Topic<'_>, windows: &Topic<'_>, total: i64, complet
     let mut numbers: Vec<i64> =
         copies.read().iter().map(|record| json(record)["n"].as_i64().unwrap()).collect();
     numbers.sort_unstable();
-    assert_eq!(numbers, all(0..total));
+    let doubled: BTreeSet<i64> =
+        numbers.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+    let lost: Vec<i64> = (0..total).filter(|n| numbers.binary_search(n).is_err()).collect();
+    assert!(numbers == all(0..total), "of {total} records lost: {lost:?}, doubled: {doubled:?}");
     let mut seen = BTreeMap::new();
     for record in windows.read() {
         let row = json(&record);
