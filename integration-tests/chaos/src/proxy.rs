@@ -35,8 +35,8 @@ pub struct Rules {
     pub reset_one_in: u64,
     /// One request in so many gets the answer 503 or 500 instead of the server's; 0: none.
     pub unavailable_one_in: u64,
-    /// Every PUT that begins is taken and never answered, not even when the rule is lifted.
-    pub hangs_puts: bool,
+    /// Every PUT of a name with this in it is taken and never answered, not even when the rule is lifted.
+    pub hangs_puts: Option<&'static str>,
     /// One answer in so many is thrown away and the connection reset: the server has done what the client doesn't know; 0: none.
     pub lose_answer_one_in: u64,
     /// One answer in so many is cut short, and the connection closed as if that were all of it; 0: none.

@@ -89,7 +89,7 @@ impl<'a> Pump<'a> {
         if self.way == Way::Requests && begins_request(bytes) && self.draws(rules.unavailable_one_in) {
             return self.refuse().await;
         }
-        if self.way == Way::Requests && rules.hangs_puts && bytes.starts_with(b"PUT /") {
+        if self.way == Way::Requests && rules.hangs_puts.is_some_and(|name| is_put(bytes, name)) {
             return self.hang().await;
         }
         if self.way == Way::Answers && self.draws(rules.lose_answer_one_in) {
@@ -165,6 +165,12 @@ impl<'a> Pump<'a> {
 
 fn begins_request(bytes: &[u8]) -> bool {
     ["GET /", "PUT /", "POST /", "HEAD /", "DELETE /"].iter().any(|word| bytes.starts_with(word.as_bytes()))
+}
+
+/// Whether a request begins that puts something of such a name.
+fn is_put(bytes: &[u8], name: &str) -> bool {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.starts_with(b"PUT /") && String::from_utf8_lossy(line).contains(name)
 }
 
 async fn read(stream: &TcpStream, chunk: &mut [u8]) -> Result<usize, Ending> {

@@ -135,8 +135,9 @@ fn a_request_is_refused_or_hangs_and_an_answer_gets_lost_or_short() {
     let codes: Vec<&str> = answers.iter().filter_map(|answer| answer.get(..13)).collect();
     assert_eq!(codes, ["HTTP/1.1 500 ", "HTTP/1.1 503 "]);
     assert_eq!(round_trip(&proxy, b"not a request").unwrap(), b"not a request");
-    proxy.set(Rules { hangs_puts: true, ..Rules::default() });
+    proxy.set(Rules { hangs_puts: Some("x"), ..Rules::default() });
     assert_eq!(round_trip(&proxy, b"GET /x").unwrap(), b"GET /x");
+    assert_eq!(round_trip(&proxy, b"PUT /y\r\nx").unwrap(), b"PUT /y\r\nx");
     let mut stream = connect(&proxy);
     stream.write_all(request).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();

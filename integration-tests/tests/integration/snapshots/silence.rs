@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use weir_chaos::proxy::Rules;
 
 use super::{Bucket, LIMIT, assert_undisturbed, cluster, complete, count, counts, fail};
+use crate::cluster::Cluster;
 use crate::process::Process;
 
 /// How long the store is silent in `make test`, in seconds; `WEIR_SILENT_FOR` says another number.
@@ -15,8 +16,19 @@ const SILENT_FOR: u64 = 8;
 /// What each process' memory may grow by meanwhile: 64 MiB of changes are kept for the checkpoint that comes through, and the state
 /// itself grows.
 const GROWTH: u64 = 96 << 20;
+/// More `_metadata` than a process may have on its way to a bucket at once.
+const METADATA: u64 = 10;
 /// The first checkpoints after it. A request that was never answered is given up after two minutes only.
 const SOON: Duration = Duration::from_secs(20);
+
+/// Lifts the rule: soon checkpoints complete again.
+fn heals(bucket: &Bucket, cluster: &Cluster, job: &str) {
+    bucket.proxy.heal();
+    let before = count(cluster, job, "completed");
+    let reached = || count(cluster, job, "completed") >= before + 3;
+    cluster.wait_until("checkpoints are complete soon", SOON, reached);
+    assert_undisturbed(cluster, job);
+}
 
 #[test]
 fn a_store_that_never_answers_costs_checkpoints_and_holds_nothing_up() {
@@ -33,7 +45,7 @@ fn a_store_that_never_answers_costs_checkpoints_and_holds_nothing_up() {
     let (records, completed) =
         (cluster.vertex_metric(&job, "read-records"), count(&cluster, &job, "completed"));
     let resident: Vec<u64> = cluster.processes().map(|process| process.resident_bytes()).collect();
-    bucket.proxy.set(Rules { hangs_puts: true, ..Rules::default() });
+    bucket.proxy.set(Rules { hangs_puts: Some(""), ..Rules::default() });
     let (started, before) = (Instant::now(), count(&cluster, &job, "failed"));
     let mut largest = resident.clone();
     while started.elapsed() < Duration::from_secs(silent_for) {
@@ -57,12 +69,15 @@ fn a_store_that_never_answers_costs_checkpoints_and_holds_nothing_up() {
         assert!(*after <= before + GROWTH, "memory grows: from {resident:?} to {largest:?} bytes");
     }
 
-    bucket.proxy.heal();
+    heals(&bucket, &cluster, &job);
+
+    // The same with the last step alone, which is the JobManager's.
     let completed = count(&cluster, &job, "completed");
-    cluster.wait_until("checkpoints are complete soon", SOON, || {
-        count(&cluster, &job, "completed") >= completed + 3
-    });
-    assert_undisturbed(&cluster, &job);
+    bucket.proxy.set(Rules { hangs_puts: Some("_metadata"), ..Rules::default() });
+    let reason = fail(&cluster, &job, METADATA);
+    assert!(reason.contains("its metadata to be written"), "{reason}");
+    assert!(count(&cluster, &job, "completed") <= completed + 1, "what completes without its metadata?");
+    heals(&bucket, &cluster, &job);
     // What was completed without those that failed is whole.
     cluster.taskmanagers[0].kill();
     cluster.add_taskmanager();
