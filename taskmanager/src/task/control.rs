@@ -115,9 +115,12 @@ impl Control {
             let event = match letter {
                 Letter::Notice(notice) => Event::from(notice),
                 Letter::Uploaded(uploaded) => {
-                    let Uploaded { checkpoint, result, kept } = *uploaded;
+                    let Uploaded { checkpoint, result, kept, outgrown } = *uploaded;
                     if kept {
                         self.machine.handle(Event::Kept(checkpoint));
+                    }
+                    if outgrown {
+                        self.machine.handle(Event::Outgrown);
                     }
                     if let Some(uploader) = &mut self.uploader {
                         uploader.ended(checkpoint);
