@@ -25,7 +25,7 @@ pub trait Sink: Send + Sync {
 
     /// Whether writers make their own output visible while the job runs ([`SinkWriter::commit`]). The committer is then asked
     /// only before an attempt starts and at the job's end, when no writer of the job can be at work any more; and, without a
-    /// fence, for a snapshot that another job starts from.
+    /// fence, for what writers left that have finished while others go on, and for a snapshot that another job starts from.
     fn commits_in_task(&self) -> bool {
         false
     }

@@ -65,12 +65,17 @@ impl Sinks {
             for commit in sinks {
                 let node = self.node(&commit)?;
                 let Some(sink) = self.sink(node)? else { continue };
+                let mut prepared = commit.prepared;
                 if checkpoint.is_some() && sink.commits_in_task() {
-                    continue;
+                    // Tasks that live commit themselves.
+                    prepared.retain(|one| commit.ended.contains(&one.subtask));
+                    if prepared.is_empty() {
+                        continue;
+                    }
                 }
                 let parallelism = self.parallelism(node);
                 let scope = self.scope(self.plan.job, node, fence, parallelism, blobs.clone());
-                runs.push(run(sink, node, scope, commit.prepared));
+                runs.push(run(sink, node, scope, prepared));
             }
             together(runs).await
         };

@@ -71,8 +71,11 @@ impl Commit {
     ) -> Self {
         let what = checkpoint.map_or(What::End, What::Checkpoint);
         let mut commit = Self::new(job, attempt, what);
-        for prepared in sinks.into_iter().flat_map(|sink| sink.prepared) {
-            commit.add(prepared.checkpoint, &prepared.committable);
+        for SinkCommit { prepared, ended, .. } in sinks {
+            for one in prepared {
+                // What tasks commit is left to them, while they live.
+                commit.add(one.checkpoint, &one.committable, ended.contains(&one.subtask));
+            }
         }
         commit
     }
@@ -107,13 +110,13 @@ impl Commit {
         self.fence().is_some() && part.is_none_or(|part| part.contains(&VertexIndex(vertex)))
     }
 
-    fn add(&mut self, checkpoint: CheckpointId, committable: &Committable) {
+    fn add(&mut self, checkpoint: CheckpointId, committable: &Committable, has_ended: bool) {
         let blob = committable.blobs.first().map(|blob| blob.name.as_str());
         let path = path_of(&committable.payload, blob);
         match (blob, owner_of(&committable.payload)) {
             // Those of another job's savepoint have no writers any more.
             (Some(_), Some((job, vertex, _)))
-                if JobId::from_bytes([job; 16]) == self.job && !self.fences(vertex.into()) => {}
+                if !has_ended && JobId::from_bytes([job; 16]) == self.job && !self.fences(vertex.into()) => {}
             (Some(_), Some((job, vertex, subtask))) => {
                 self.logs.entry((SinkId::new(job, vertex), subtask)).or_default().push((checkpoint.0, path));
             }
@@ -125,7 +128,7 @@ impl Commit {
         let subtasks = manifest.operators.iter().flat_map(|operator| &operator.subtasks);
         for pending in subtasks.flat_map(|subtask| &subtask.committables) {
             for entry in &pending.entries {
-                self.add(pending.checkpoint, entry);
+                self.add(pending.checkpoint, entry, false);
             }
         }
     }
@@ -147,13 +150,9 @@ impl Commit {
 }
 
 impl World {
-    pub(crate) fn begin_commit(&mut self, mut commit: Commit) {
+    pub(crate) fn begin_commit(&mut self, commit: Commit) {
         let place = self.master.commits.len();
         let newest = commit.recovery().and_then(|recovery| recovery.retained.last()).cloned();
-        if commit.fence().is_none() {
-            // What tasks commit is left to them.
-            commit.logs.clear();
-        }
         self.master.commits.push(Some(commit));
         match newest {
             Some(newest) => {

@@ -92,6 +92,12 @@ impl Publisher {
         }
     }
 
+    /// Whether others have published what is next.
+    fn is_covered(&self, log: &Log) -> bool {
+        let progress = log.progress(self.id).unwrap_or(0);
+        self.todo.front().is_some_and(|(checkpoint, _)| *checkpoint <= progress)
+    }
+
     fn look_at(&mut self, log: &Log) {
         self.end = if is_planted(Bug::ProgressReadTooEarly) { 0 } else { log.end_offset() };
     }
@@ -256,6 +262,10 @@ impl World {
             // does, the JobManager comes next.
             Came::Missing(path) => match publisher.owner {
                 Owner::Task(task) => self.fail_task(task, "what it prepared isn't there any more"),
+                // Of two commits, a checkpoint's and the job's last, one comes late.
+                Owner::Master { .. } if publisher.is_covered(&self.log) => {
+                    publisher.stage = Stage::Initialise
+                }
                 Owner::Master { .. } => {
                     self.oracle.violated(format!("data loss: {path} is to be published and isn't there"));
                 }

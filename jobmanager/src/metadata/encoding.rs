@@ -4,6 +4,7 @@
 //! job, never a job that silently lacks something. The graph is the one part that another version may not understand; the SQL
 //! beside it is what it can be planned from again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -293,6 +294,8 @@ fn sink_commit(sink: SinkResults) -> Result<SinkCommit> {
         vertex: VertexIndex(sink.vertex),
         operator: sink.operator,
         prepared: old.chain(new).collect::<Result<_>>()?,
+        // What is recorded is committed when all have ended.
+        ended: BTreeSet::new(),
     })
 }
 

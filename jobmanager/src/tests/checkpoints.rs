@@ -86,6 +86,30 @@ async fn a_checkpoint_is_durable_and_committed_before_the_tasks_hear_of_it() {
     assert!(left.len() == 1 && left[0].ends_with(&metadata), "{left:?}");
 }
 
+/// One subtask of each vertex ends; the others go on.
+#[tokio::test]
+async fn what_finished_tasks_left_is_committed_with_the_next_checkpoint_and_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cluster, mut manager, _, deploy) = running(directory.path(), &[]).await;
+    let (ended, living): (Vec<_>, Vec<_>) =
+        manager.tasks(&deploy).into_iter().partition(|task| task.subtask == 0);
+    for task in &ended {
+        manager.report(task, TaskState::Finished).await;
+    }
+    let of_living = |checkpoint| format!("1/1/{checkpoint}").into_bytes();
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let trigger = manager.trigger().await;
+        for task in &living {
+            manager.acknowledge(&deploy, task, trigger.checkpoint_id, 10).await;
+        }
+        assert_eq!(manager.complete().await, trigger.checkpoint_id);
+        let left = (round == 0).then(|| b"1/0".to_vec());
+        expected.push(Told::Commit(left.into_iter().chain([of_living(trigger.checkpoint_id)]).collect()));
+        assert_eq!(cluster.log.told(), expected);
+    }
+}
+
 #[tokio::test]
 async fn a_restart_goes_on_from_the_last_checkpoint_at_once_after_a_loss() {
     let directory = tempfile::tempdir().unwrap();

@@ -228,15 +228,24 @@ impl Fake {
     /// have prepared something.
     pub(super) async fn acknowledge_all(&self, deploy: &DeployTasks, checkpoint: u64, position: u64) {
         for task in self.tasks(deploy) {
-            let snapshot = Some(part(deploy, &task, checkpoint, position));
-            let acknowledged = CheckpointAcknowledged {
-                task: Some(task),
-                checkpoint_id: checkpoint,
-                snapshot,
-                ..Default::default()
-            };
-            self.say(Body::CheckpointAcknowledged(acknowledged)).await;
+            self.acknowledge(deploy, &task, checkpoint, position).await;
         }
+    }
+
+    pub(super) async fn acknowledge(
+        &self,
+        deploy: &DeployTasks,
+        task: &SubtaskId,
+        checkpoint: u64,
+        position: u64,
+    ) {
+        let acknowledged = CheckpointAcknowledged {
+            task: Some(task.clone()),
+            checkpoint_id: checkpoint,
+            snapshot: Some(part(deploy, task, checkpoint, position)),
+            ..Default::default()
+        };
+        self.say(Body::CheckpointAcknowledged(acknowledged)).await;
     }
 
     pub(super) async fn measure(&self, metrics: SubtaskMetrics) {

@@ -148,6 +148,7 @@ async fn what_was_decided_to_be_committed_is_committed_by_the_next_leader() {
                 subtask: weir_api::id::SubtaskIndex(0),
                 committable: b"prepared".to_vec().into(),
             }],
+            ended: Default::default(),
         }]);
     let job = record.spec.id;
     metadata.put(epoch, job, None, crate::metadata::encoding::encode(&record)).await.unwrap();

@@ -3,7 +3,7 @@
 //! Invariant: what its sink prepared has been read and checked; all else stays as the task encoded it until the manifest is made. It
 //! knows nothing of the other tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_api::error::{Code, Error, Result};
@@ -122,14 +122,22 @@ impl Part {
 /// What the sinks prepared, sink by sink, subtask by subtask.
 #[must_use]
 pub fn sink_commits(parts: &Parts) -> Vec<SinkCommit> {
-    let mut sinks: BTreeMap<_, Vec<Prepared>> = BTreeMap::new();
-    for ((vertex, _), part) in parts {
+    let mut sinks: BTreeMap<_, SinkCommit> = BTreeMap::new();
+    for ((vertex, subtask), part) in parts {
         for (operator, prepared) in &part.prepared {
-            sinks.entry((*vertex, *operator)).or_default().extend(prepared.iter().cloned());
+            let sink = sinks.entry((*vertex, *operator)).or_insert_with(|| SinkCommit {
+                vertex: *vertex,
+                operator: *operator,
+                prepared: Vec::new(),
+                ended: BTreeSet::new(),
+            });
+            sink.prepared.extend(prepared.iter().cloned());
+            if part.finished {
+                sink.ended.insert(*subtask);
+            }
         }
     }
-    let sinks = sinks.into_iter();
-    sinks.map(|((vertex, operator), prepared)| SinkCommit { vertex, operator, prepared }).collect()
+    sinks.into_values().collect()
 }
 
 /// A committable of a message.

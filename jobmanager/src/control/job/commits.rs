@@ -7,8 +7,9 @@
 //!
 //! Invariant: tasks hear that a checkpoint is complete only after everything that it holds and the JobManager commits is committed. They
 //! drop nothing before they hear it, so a newer checkpoint holds all that older ones hold and that isn't committed: committing the
-//! newest is enough.
+//! newest is enough. What a task leaves that has finished is in every checkpoint from then on, and is committed with the first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use super::checkpoints::Order;
 use super::exceptions::Exception;
 use super::phase::Phase;
 use super::{Effect, Failure, Job};
-use crate::control::checkpoint::part::{Parts, sink_commits};
+use crate::control::checkpoint::Task;
+use crate::control::checkpoint::part::{Part, Parts, sink_commits};
 use crate::control::now::Now;
 
 /// The longest wait between two tries.
@@ -32,11 +34,24 @@ pub(super) struct Commits {
     running: Option<(CheckpointId, Arc<Parts>)>,
     /// To be committed next.
     next: Option<(CheckpointId, Arc<Parts>)>,
+    /// What tasks left that have finished, as far as it is committed.
+    left: BTreeMap<Task, Arc<Part>>,
     failures: u32,
     retry_at: Option<u64>,
 }
 
 impl Commits {
+    /// Whether there may be something to commit in a task's part.
+    fn is_open(&self, task: &Task, part: &Arc<Part>) -> bool {
+        !self.left.get(task).is_some_and(|left| Arc::ptr_eq(left, part))
+    }
+
+    /// These are committed.
+    fn note_left(&mut self, parts: &Parts) {
+        let ended = parts.iter().filter(|(_, part)| part.finished);
+        self.left.extend(ended.map(|(task, part)| (*task, Arc::clone(part))));
+    }
+
     pub(super) const fn deadline(&self) -> Option<u64> {
         self.retry_at
     }
@@ -67,7 +82,8 @@ impl Job {
             return;
         }
         let Some((checkpoint, parts)) = commits.next.take() else { return };
-        let sinks = sink_commits(&parts);
+        let open = parts.iter().filter(|(task, part)| commits.is_open(task, part));
+        let sinks = sink_commits(&open.map(|(task, part)| (*task, Arc::clone(part))).collect());
         if sinks.is_empty() {
             commits.failures = 0;
             effects.push(Effect::Order(Order::Complete(checkpoint)));
@@ -94,6 +110,7 @@ impl Job {
         match result {
             Ok(()) => {
                 commits.failures = 0;
+                commits.note_left(&parts);
                 effects.push(Effect::Order(Order::Complete(checkpoint)));
             }
             Err(failure) => {

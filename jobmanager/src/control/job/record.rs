@@ -4,12 +4,12 @@
 //! it is deployed, splits that were found before anybody reads them, the pointer to a checkpoint and the decision to commit before
 //! anything is committed, and checkpoint ids before they are used. How it is written down is `metadata`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_api::graph::JobGraph;
-use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, VertexIndex};
+use weir_api::id::{Attempt, CheckpointId, JobId, OperatorUid, SubtaskIndex, VertexIndex};
 use weir_api::sink::Prepared;
 use weir_proto::v1::SplitAssignment;
 
@@ -47,6 +47,8 @@ pub struct SinkCommit {
     pub operator: u32,
     /// What its writers prepared, each subtask's oldest first.
     pub prepared: Vec<Prepared>,
+    /// Whose writers have finished: what these left nobody else commits.
+    pub ended: BTreeSet<SubtaskIndex>,
 }
 
 /// What a job's checkpoints leave for a successor.

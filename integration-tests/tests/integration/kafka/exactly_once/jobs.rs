@@ -5,7 +5,9 @@ use std::time::Duration;
 use weir_chaos::deployment::Deployment;
 use weir_chaos::servers::{Kafka, Topic};
 
+use super::super::table;
 use super::pipeline::{PER_SECOND, assert_exact, record, sql, windows_of};
+use super::{all, numbers};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -79,4 +81,33 @@ fn a_job_whose_processes_are_killed_in_mid_transaction_writes_every_record_once(
     // The logs of a job that did otherwise stay.
     drop(cluster);
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Of two pipelines one comes to its end: its last output, for which no writer lives, doesn't wait for the other's.
+#[test]
+fn what_a_pipeline_wrote_last_is_visible_while_others_go_on() {
+    let kafka = Kafka::one();
+    let topic = Topic::create(kafka, "ended", 2);
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Deployment::start(folder.path(), 1, 1, &[], 1, None);
+    let once = "'sink.delivery-guarantee' = 'exactly-once', 'format' = 'json'";
+    let sql = format!(
+        "SET 'execution.checkpointing.interval' = '300 ms';
+         SET 'execution.checkpointing.dir' = 'file://{}/checkpoints';
+         CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', 'number-of-rows' = '1500',
+           'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '1499');
+         CREATE TABLE many (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');
+         CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole');\n",
+        folder.path().display()
+    ) + &table("ended", "n BIGINT", kafka.bootstrap(), &topic.name, once)
+        + "EXECUTE STATEMENT SET BEGIN
+             INSERT INTO ended SELECT n FROM few;
+             INSERT INTO nowhere SELECT n FROM many;
+           END";
+    let job = cluster.submit(&sql, 1);
+    cluster.wait_until("all is visible", LIMIT, || topic.read().len() >= 1500);
+    assert_eq!(cluster.state(&job).as_deref(), Some("RUNNING"));
+    assert_eq!(numbers(&topic), all(0..1500));
+    assert!(cluster.cancel(&job, LIMIT));
+    assert_eq!(numbers(&topic), all(0..1500));
 }
