@@ -34,17 +34,6 @@ pub struct Candidate {
     pub foreign: bool,
 }
 
-/// What is less isn't worth asking for anew.
-const OUTGROWN_BYTES: u64 = 4 << 20;
-
-/// Whether the next snapshot had better be a full one: what has been written of changes since the last full one, in all chains of a
-/// task, is as much as that was. Then merging would read all of it and write a full one too, while whoever holds the state can write
-/// it from memory.
-#[must_use]
-pub fn has_outgrown(base_bytes: u64, changed_bytes: u64) -> bool {
-    changed_bytes >= base_bytes && changed_bytes + base_bytes >= OUTGROWN_BYTES
-}
-
 /// What to merge in a chain (the oldest layer first): all layers from the given position on. `None`: nothing. Position 0 makes a
 /// new base without tombstones, any other a delta.
 #[must_use]
@@ -112,14 +101,6 @@ mod tests {
                 prop_assert_eq!(plan(&chain, POLICY), None, "a second look changes nothing");
             }
         }
-    }
-
-    #[test]
-    fn changes_outgrow_what_they_change_when_they_are_as_much() {
-        let mega = 1 << 20;
-        assert!(!has_outgrown(0, 0) && !has_outgrown(mega, mega), "too little to matter");
-        assert!(!has_outgrown(20 * mega, 19 * mega));
-        assert!(has_outgrown(20 * mega, 20 * mega) && has_outgrown(0, 4 * mega));
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl World {
             self.letters.extend(letters.into_iter().flatten());
         }
         let Some(Letter::Uploaded(uploaded)) = self.letters.pop_front() else { return false };
-        let Uploaded { checkpoint, result, kept, .. } = *uploaded;
+        let Uploaded { checkpoint, result, kept } = *uploaded;
         self.uploader.ended(checkpoint);
         self.under_way -= 1;
         // As the task's control does.

@@ -17,7 +17,6 @@ use weir_api::sink::Committable;
 use weir_api::state::Scope;
 use weir_api::{Error, Result};
 use weir_proto::v1::{OperatorPart, Split, TaskSnapshot};
-use weir_snapshots::compaction::has_outgrown;
 use weir_snapshots::layout::{JobFolder, SnapshotFolder};
 use weir_snapshots::manifest::{Layer, PendingCommittables, SplitPosition, StateSchema, Subtask, Table};
 
@@ -67,8 +66,6 @@ pub(crate) struct Uploaded {
     pub(crate) result: Result<TaskSnapshot, String>,
     /// It isn't written, and what it was to hold of the state will be in the next one that is.
     pub(crate) kept: bool,
-    /// The next one had better be full.
-    pub(crate) outgrown: bool,
 }
 
 /// The near end: on the slot's thread. Dropped, everything stops.
@@ -102,7 +99,7 @@ impl Uploader {
         self.under_way.insert(checkpoint, cancel.clone());
         if self.jobs.try_send((job, cancel)).is_err() {
             let result = Err(format!("{QUEUE} snapshots of the task wait to be written"));
-            self.mailbox.uploaded(Uploaded { checkpoint, result, kept: false, outgrown: false });
+            self.mailbox.uploaded(Uploaded { checkpoint, result, kept: false });
         }
     }
 
@@ -175,8 +172,7 @@ impl Writer {
             if let Err(reason) = &result {
                 tracing::warn!(task = %self.owner.task, %checkpoint, kept, reason, "a snapshot isn't written");
             }
-            let outgrown = result.is_ok() && self.has_outgrown();
-            mailbox.uploaded(Uploaded { checkpoint, result, kept, outgrown });
+            mailbox.uploaded(Uploaded { checkpoint, result, kept });
         }
     }
 
@@ -258,21 +254,9 @@ impl Writer {
         if savepoint.is_none() {
             self.chains.extend(updates);
             self.carried.clear();
-            if !self.has_outgrown() {
-                self.compactor.start(&self.owner, &self.stores, &target, &self.chains);
-            }
+            self.compactor.start(&self.owner, &self.stores, &target, &self.chains);
         }
         Ok(part)
-    }
-
-    /// Whether the changes in all chains are as much as what they change.
-    fn has_outgrown(&self) -> bool {
-        let layers = self.chains.values().flat_map(|chain| &chain.layers);
-        let (changed, base) = layers.fold((0, 0), |(changed, base), layer| match layer.delta {
-            true => (changed + layer.bytes(), base),
-            false => (changed, base + layer.bytes()),
-        });
-        has_outgrown(base, changed)
     }
 
     async fn target(&self, checkpoint: CheckpointId, savepoint: Option<&str>) -> Result<Target> {

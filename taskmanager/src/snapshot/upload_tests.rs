@@ -43,7 +43,7 @@ fn pieces(scope: Scope, rows: &BTreeMap<(u32, i64), Option<i64>>) -> Box<Pieces>
     let rows: Vec<_> = rows.iter().collect();
     let mut all = VecDeque::new();
     let none: &[(&(u32, i64), &Option<i64>)] = &[];
-    for piece in if rows.is_empty() { vec![none] } else { rows.chunks(7.max(rows.len() / 40)).collect() } {
+    for piece in if rows.is_empty() { vec![none] } else { rows.chunks(7).collect() } {
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(piece.iter().map(|((group, _), _)| *group).collect::<UInt32Array>()),
             Arc::new(piece.iter().map(|((_, key), _)| *key).collect::<Int64Array>()),
@@ -224,29 +224,6 @@ async fn a_savepoint_holds_everything_and_is_no_base() {
     uploader.begin(job(3, Scope::Full, &rows, Some("ftp://nowhere/x")));
     let reason = ended(&mailbox).await.result.unwrap_err();
     assert!(reason.contains("ftp"), "{reason}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_that_are_as_much_as_all_rows_call_for_a_full_snapshot() {
-    let (stores, mailbox) = (stores(None), Mailbox::new(0));
-    let mut uploader = uploader(&stores, &mailbox);
-    let mut random = StdRng::seed_from_u64(3);
-    let rows: BTreeMap<_, _> =
-        (0..300_000).map(|n| ((n * GROUPS / 300_000, i64::from(n)), Some(random.random()))).collect();
-    let few: BTreeMap<_, _> = rows.iter().take(1000).map(|(key, value)| (*key, *value)).collect();
-    let steps = [
-        (Scope::Full, &rows, 1, false),
-        (Scope::Changes, &few, 2, false),
-        (Scope::Changes, &rows, 3, true),
-        (Scope::Full, &rows, 1, false),
-    ];
-    for (checkpoint, (scope, rows, layers, outgrown)) in (1..).zip(steps) {
-        uploader.begin(job(checkpoint, scope, rows, None));
-        let uploaded = ended(&mailbox).await;
-        assert_eq!(uploaded.outgrown, outgrown, "{checkpoint}");
-        let manifest = manifest(checkpoint, uploaded.result.unwrap());
-        assert_eq!(manifest.operators[0].subtasks[0].tables[0].layers.len(), layers, "{checkpoint}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,7 +134,6 @@ impl<C: Clone, A> Machine<C, A> {
             Event::Passed { checkpoint, prepared } => self.passed(checkpoint, prepared, &mut actions),
             Event::Uploaded { checkpoint, result } => self.uploaded(checkpoint, result, &mut actions),
             Event::Kept(checkpoint) => self.layers.keep(checkpoint),
-            Event::Outgrown => self.layers.begin_anew(),
             Event::Completed(checkpoint) => self.complete(checkpoint, &mut actions),
             Event::Committed(up_to) => self.forget_prepared(up_to),
             Event::Aborted(checkpoint) => self.abort(checkpoint, &mut actions),

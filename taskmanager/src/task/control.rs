@@ -115,12 +115,9 @@ impl Control {
             let event = match letter {
                 Letter::Notice(notice) => Event::from(notice),
                 Letter::Uploaded(uploaded) => {
-                    let Uploaded { checkpoint, result, kept, outgrown } = *uploaded;
+                    let Uploaded { checkpoint, result, kept } = *uploaded;
                     if kept {
                         self.machine.handle(Event::Kept(checkpoint));
-                    }
-                    if outgrown {
-                        self.machine.handle(Event::Outgrown);
                     }
                     if let Some(uploader) = &mut self.uploader {
                         uploader.ended(checkpoint);

@@ -65,8 +65,6 @@ pub enum Event<C, A> {
     /// The files of a snapshot aren't durable, and what was frozen for it will be in those of the next one. Comes before
     /// [`Event::Uploaded`].
     Kept(CheckpointId),
-    /// So much has changed since the last full freeze that another one costs less than to go on with changes.
-    Outgrown,
     /// By the JobManager: the checkpoint is durable, and the job's pointer leads to it.
     Completed(CheckpointId),
     /// The sink's output up to this checkpoint need not be committed again.

@@ -45,11 +45,6 @@ impl Layers {
         self.broken = false;
     }
 
-    /// The next checkpoint begins a new chain.
-    pub(super) const fn begin_anew(&mut self) {
-        self.broken = true;
-    }
-
     /// What is to be frozen for a snapshot that begins now.
     pub(super) fn freeze(&mut self, purpose: Purpose) -> Scope {
         let is_savepoint = purpose.is_savepoint();

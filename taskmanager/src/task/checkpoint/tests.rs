@@ -87,24 +87,6 @@ fn a_sinks_output_is_in_every_acknowledgement_until_it_is_committed() {
 }
 
 #[test]
-fn the_checkpoint_after_changes_have_outgrown_their_base_is_full() {
-    let mut machine = running(false);
-    let scopes = (1..=4).map(|checkpoint| {
-        let actions = machine.handle(aligned(checkpoint));
-        machine.handle(passed(checkpoint, None));
-        if checkpoint == 2 {
-            machine.handle(Event::Outgrown);
-        }
-        machine.handle(uploaded(checkpoint));
-        match actions[..] {
-            [Action::Snapshot { scope, .. }] => scope,
-            _ => panic!("{actions:?}"),
-        }
-    });
-    assert_eq!(scopes.collect::<Vec<_>>(), [Scope::Full, Scope::Changes, Scope::Full, Scope::Changes]);
-}
-
-#[test]
 fn a_source_emits_when_it_can_and_newer_checkpoints_make_older_ones_superfluous() {
     let mut machine = Tested::new(true, Some(id(4)), true);
     assert!(machine.handle(trigger(4, Purpose::Checkpoint)).is_empty(), "it was restored from");
