@@ -245,7 +245,10 @@ impl Deployment {
             std::thread::sleep(Duration::from_millis(50));
         }
         let body = serde_json::json!({ "targetDirectory": target, "drain": false });
-        let _ = self.post(&format!("/jobs/{job}/stop"), &body);
+        // It is refused as long as not all tasks run.
+        while self.post(&format!("/jobs/{job}/stop"), &body).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Stops a job with a savepoint below this URL; answers the savepoint's.

@@ -145,7 +145,7 @@ fn add_failing_taskmanager(cluster: &mut Cluster, options: &[String], log: &Path
         "-Dtaskmanager.numberOfTaskSlots=2".to_owned(),
     ];
     arguments.extend(options.iter().map(|option| format!("-D{option}")));
-    let variables = [("WEIR_FAIL_POINTS", "barrier.received=error@41")];
+    let variables = [("WEIR_FAIL_POINTS", "barrier.received=error@20")];
     cluster.taskmanagers.push(Process::weir_logging(&arguments, &variables, log));
     cluster.wait_for_taskmanagers(1);
 }

@@ -298,24 +298,7 @@ impl World {
         let mut triggered = HashSet::new();
         for action in actions {
             match action {
-                Action::Send(session, message) => {
-                    if let Some(Body::Deploy(deploy)) = &message.body {
-                        let job = JobId::try_from_slice(&deploy.job_id).expect("an id");
-                        self.oracle.deployed(job, Attempt(deploy.attempt));
-                    }
-                    if let Some(Body::TriggerCheckpoint(trigger)) = &message.body {
-                        let job = JobId::try_from_slice(&trigger.job_id).expect("an id");
-                        let id = CheckpointId(trigger.checkpoint_id);
-                        // One checkpoint's triggers go out together.
-                        let is_first = triggered.insert((job, id));
-                        self.triggered(job, id, is_first);
-                    }
-                    if let Some(manager) = self.sessions.get(&session).copied() {
-                        // In order: one stream.
-                        let wait = self.managers[manager].latency();
-                        self.after(wait, Happening::ToManager(manager, session, message));
-                    }
-                }
+                Action::Send(session, message) => self.send(session, message, &mut triggered),
                 Action::Close(session, _) => {
                     if let Some(manager) = self.sessions.remove(&session) {
                         let wait = self.random.random_range(0..100);
@@ -365,6 +348,30 @@ impl World {
                     return;
                 }
             }
+        }
+    }
+
+    /// `triggered`: the checkpoints that were triggered with it. One checkpoint's triggers go out together.
+    fn send(
+        &mut self,
+        session: SessionId,
+        message: Box<JobManagerMessage>,
+        triggered: &mut HashSet<(JobId, CheckpointId)>,
+    ) {
+        if let Some(Body::Deploy(deploy)) = &message.body {
+            let job = JobId::try_from_slice(&deploy.job_id).expect("an id");
+            self.oracle.deployed(job, Attempt(deploy.attempt));
+        }
+        if let Some(Body::TriggerCheckpoint(trigger)) = &message.body {
+            let job = JobId::try_from_slice(&trigger.job_id).expect("an id");
+            let id = CheckpointId(trigger.checkpoint_id);
+            let is_first = triggered.insert((job, id));
+            self.triggered(job, id, is_first);
+        }
+        if let Some(manager) = self.sessions.get(&session).copied() {
+            // In order: one stream.
+            let wait = self.managers[manager].latency();
+            self.after(wait, Happening::ToManager(manager, session, message));
         }
     }
 

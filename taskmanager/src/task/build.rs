@@ -108,7 +108,8 @@ impl Blueprint {
             time_zone: &time_zone,
         };
         let (head, exit, operators) = site.split_chain()?;
-        let is_source = head.is_some();
+        let (is_source, restored) =
+            (head.is_some(), restore.as_ref().map(|from| CheckpointId(from.checkpoint_id())));
         let owner = Owner {
             task: id,
             operators: vertex.chain.len(),
@@ -121,11 +122,9 @@ impl Blueprint {
         let head = match head {
             Some((node, spec)) => {
                 input.clone_from(&node.output_schema);
-                let reader = site.reader(node, spec, splits)?;
                 let dead_letters = sides.iter().any(|edge| edge.operator == 0);
-                Head::Reader(Box::new(
-                    reader.with_mailbox(mailbox.clone()).with_dead_letter_edge(dead_letters),
-                ))
+                let reader = site.reader(node, spec, splits)?.with_mailbox(mailbox.clone());
+                Head::Reader(Box::new(reader.with_dead_letter_edge(dead_letters)))
             }
             None => Head::Inlet(Box::new(Inlet::new(gates))),
         };
@@ -135,7 +134,6 @@ impl Blueprint {
             None => Exit::Partitions(partitions),
         };
         let tail = Tail::new(exit, sides, Arc::clone(&metrics));
-        let restored = restore.as_ref().map(|restore| CheckpointId(restore.checkpoint_id()));
         let incremental = config.get(&options::CHECKPOINT_INCREMENTAL);
         let restorer = restore.map(|restoration| site.restorer(restoration, owner.key_groups));
         let control = Control::new(control::Parts {

@@ -1,106 +1,38 @@
 //! Checkpoints of a whole job (sources, a shuffle, keyed windows, a two-phase sink) under kills, aborts and other parallelisms: what is
 //! committed in the end is what would have been without any of them.
 
+mod graph;
+mod snapshot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use prost::Message as _;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::timeout;
 use weir_api::config::Configuration;
-use weir_api::graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
-use weir_api::id::{CheckpointId, JobId, OperatorUid};
-use weir_api::schema::encode;
+use weir_api::id::{CheckpointId, JobId};
 use weir_api::storage::FileSystems;
-use weir_proto::v1::aggregate_call::Function;
-use weir_proto::v1::operator_spec::Kind;
 use weir_proto::v1::trigger_checkpoint::Purpose;
-use weir_proto::v1::window_aggregate_spec::{Phase, WindowProperty};
 use weir_proto::v1::{
-    AbortCheckpoint, AggregateCall, CheckpointComplete, OperatorSnapshot, OperatorSpec, Restore, SinkSpec,
-    SnapshotKind, SnapshotManifest, SourceSpec, Split, SplitAssignment, TableSpec, TaskSnapshot, TaskState,
-    TriggerCheckpoint, WatermarkSpec, Window, WindowAggregateSpec, job_manager_message, window,
+    AbortCheckpoint, CheckpointComplete, OperatorSnapshot, Restore, SnapshotKind, SnapshotManifest, Split,
+    SplitAssignment, TaskSnapshot, TaskState, TriggerCheckpoint, job_manager_message,
 };
 use weir_snapshots::layout::{JobFolder, SnapshotFolder};
 use weir_snapshots::manifest::{Manifest, Scope};
 use weir_snapshots::restore::complete;
 use weir_snapshots::storage::{Limits, Storage};
 
+use self::graph::{CHAIN, WINDOW, graph};
+use self::snapshot::{committables, positions, savepoint};
 use super::manager::{Heard, JobManager, PATIENCE, Session};
-use crate::tests::fixture::ledger::{Committed, KEYS, Ledger, rows_schema};
-use crate::tests::fixture::{TS, TestClock, graph::deployment};
+use crate::tests::fixture::ledger::{Committed, KEYS, Ledger};
+use crate::tests::fixture::{TestClock, graph::deployment};
 use crate::{Handle, TaskManager};
 
 const SPLITS: u32 = 3;
-const WINDOW: i64 = 500;
 const LOCATION: &str = "memory://store/checkpoints";
-const CHAIN: [&str; 3] = ["source", "windows", "sink"];
-
-fn table() -> Option<TableSpec> {
-    let connector = "ledger".to_owned();
-    Some(TableSpec {
-        name: "t".to_owned(),
-        connector,
-        schema: encode(&rows_schema()),
-        ..TableSpec::default()
-    })
-}
-
-fn node(uid: &str, kind: Kind, output_schema: Option<arrow::datatypes::SchemaRef>) -> OperatorNode {
-    let spec = OperatorSpec { kind: Some(kind) };
-    OperatorNode { uid: OperatorUid::new(uid).unwrap(), name: uid.to_owned(), spec, output_schema }
-}
-
-/// `SELECT k, COUNT(*), window_start FROM TUMBLE(t) GROUP BY k`: sources, then windows and sink behind a shuffle.
-fn graph(parallelism: (u32, u32)) -> JobGraph {
-    let watermark =
-        WatermarkSpec { expression: TS.to_vec(), column: "ts".to_owned(), ..WatermarkSpec::default() };
-    let source = SourceSpec {
-        table: table(),
-        projected_schema: encode(&rows_schema()),
-        watermark: Some(watermark),
-        ..SourceSpec::default()
-    };
-    let size_millis = WINDOW as u64;
-    let tumble = window::Kind::Tumble(window::Tumble { size_millis, offset_millis: 0 });
-    let windows = WindowAggregateSpec {
-        phase: Phase::Single as i32,
-        window: Some(Window { kind: Some(tumble) }),
-        time_column: 1,
-        key_columns: vec![0],
-        aggregates: vec![AggregateCall {
-            function: Function::Count as i32,
-            name: "n".to_owned(),
-            ..AggregateCall::default()
-        }],
-        properties: vec![WindowProperty::WindowStart as i32],
-        input_schema: encode(&rows_schema()),
-        ..WindowAggregateSpec::default()
-    };
-    let result = Arc::new(Schema::new(vec![
-        Field::new("k", DataType::Int64, false),
-        Field::new("n", DataType::Int64, true),
-        Field::new("start", DataType::Timestamp(TimeUnit::Millisecond, None), false),
-    ]));
-    let vertices = vec![
-        JobVertex::new(vec![node(CHAIN[0], Kind::Source(source), Some(rows_schema()))], parallelism.0)
-            .unwrap(),
-        JobVertex::new(
-            vec![
-                node(CHAIN[1], Kind::WindowAggregate(windows), Some(result)),
-                node(CHAIN[2], Kind::Sink(SinkSpec { table: table() }), None),
-            ],
-            parallelism.1,
-        )
-        .unwrap(),
-    ];
-    let partitioning = Partitioning::Hash(vec![0]);
-    let edges = vec![JobEdge { source: 0, target: 1, input: 0, partitioning, side_output: None }];
-    JobGraph::new("job", 16, vertices, edges, BTreeMap::new()).unwrap()
-}
 
 /// A task, by vertex and subtask.
 type Task = (u32, u32);
@@ -378,25 +310,6 @@ impl World {
         }
         counts.into_iter().map(|((key, start), count)| (key, start, count)).collect()
     }
-}
-
-/// The folder of a savepoint.
-fn savepoint(checkpoint: u64) -> String {
-    format!("memory://store/savepoints/savepoint-{checkpoint}")
-}
-
-fn committables(manifest: &Manifest) -> impl Iterator<Item = Vec<u8>> {
-    let subtasks = manifest.operators.iter().flat_map(|operator| &operator.subtasks);
-    let entries = subtasks.flat_map(|subtask| &subtask.committables).flat_map(|pending| &pending.entries);
-    entries.map(|entry| entry.payload.to_vec())
-}
-
-fn positions(manifest: &Manifest) -> Vec<Split> {
-    let subtasks = manifest.operators[0].subtasks.iter();
-    let splits = subtasks.flat_map(|subtask| &subtask.splits);
-    let mut splits: Vec<_> = splits.map(|split| Split::decode(split.payload.clone()).unwrap()).collect();
-    splits.sort_by(|a, b| a.id.cmp(&b.id));
-    splits
 }
 
 /// Runs a job with faults drawn from a seed, until it has finished.

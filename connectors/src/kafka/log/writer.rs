@@ -95,21 +95,9 @@ impl LogWriter {
         let (started, shared) = (Arc::new(OnceLock::new()), Arc::new(Shared::default()));
         let (checkpoint, cancelled) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (recent, io) = (Arc::new(Recent::default()), context.io.clone());
-        let header = Header {
-            transactional_id: id.clone(),
-            job: context.job.to_string(),
-            attempt: context.attempt.0,
-            checkpoint: 0,
-            records: 0,
-            bytes: 0,
-            encoding: 0,
-            topics: log.topics.clone(),
-            progress_topic: log.progress_topic.clone(),
-            progress_topic_id: None,
-        };
         let spool = Spool::new(Parts {
             rows: Rows::new(layout, log.topics.clone())?,
-            header,
+            header: blank(&log, &id, &context),
             checkpoint: Arc::clone(&checkpoint),
             started: Arc::clone(&started),
             blobs: Arc::clone(&blobs),
@@ -221,6 +209,22 @@ impl Drop for LogWriter {
         // What blocks notices this and ends; what waits for the next output is aborted.
         self.cancelled.store(true, Ordering::Relaxed);
         self.publishing.abort();
+    }
+}
+
+/// What outputs of a writer have in common.
+fn blank(log: &Log, id: &str, context: &WriterContext) -> Header {
+    Header {
+        transactional_id: id.to_owned(),
+        job: context.job.to_string(),
+        attempt: context.attempt.0,
+        checkpoint: 0,
+        records: 0,
+        bytes: 0,
+        encoding: 0,
+        topics: log.topics.clone(),
+        progress_topic: log.progress_topic.clone(),
+        progress_topic_id: None,
     }
 }
 

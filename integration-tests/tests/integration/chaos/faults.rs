@@ -60,6 +60,11 @@ fn a_jobmanager_may_die_at_each_step_of_a_checkpoint_and_of_a_deployment() {
 }
 
 #[test]
+fn a_jobmanager_may_die_when_a_savepoint_is_complete_that_nobody_knows_of() {
+    points(112, Who::JobManager, &["savepoint.complete"]);
+}
+
+#[test]
 fn everything_may_lose_its_power_and_be_killed_in_a_burst() {
     let kills = (0..4).map(|n| Fault::Kill(Who::TaskManager(n), 300));
     let (evidence, _) =
