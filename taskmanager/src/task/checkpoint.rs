@@ -143,7 +143,7 @@ impl<C: Clone, A> Machine<C, A> {
             }
             // Its barrier came just in time.
             Event::Declined { .. } => {}
-            Event::Ended { prepared } => self.end(prepared),
+            Event::Ended { prepared } => self.end(prepared, &mut actions),
         }
         self.finish_if_done(&mut actions);
         actions
@@ -404,11 +404,25 @@ impl<C: Clone, A> Machine<C, A> {
         }
     }
 
-    fn end(&mut self, prepared: Option<C>) {
+    fn end(&mut self, prepared: Option<C>, actions: &mut Vec<Action<C, A>>) {
         let checkpoint = self.last_checkpoint();
         self.prepared.extend(prepared.map(|prepared| (checkpoint, prepared)));
         self.triggers.clear();
         self.phase = Phase::Finishing;
+        self.give_placeless_up(actions);
+    }
+
+    /// Nobody has said yet where these savepoints go, and perhaps nobody will: the task's end doesn't wait for that.
+    fn give_placeless_up(&mut self, actions: &mut Vec<Action<C, A>>) {
+        let is_placeless = |snapshot: &Snapshot<C, A>| matches!(snapshot.step, Step::Placeless(_));
+        let placeless: Vec<_> =
+            self.snapshots.iter().filter(|(_, one)| is_placeless(one)).map(|(id, _)| *id).collect();
+        for checkpoint in placeless {
+            self.snapshots.remove(&checkpoint);
+            let reason = "the task has finished before it was told where the savepoint goes".to_owned();
+            actions.push(Action::Cancel(checkpoint));
+            actions.push(Action::Decline { checkpoint, reason });
+        }
     }
 
     /// The report of a finished task stands for it in every checkpoint that it hasn't acknowledged: it must not overtake an

@@ -86,6 +86,18 @@ fn a_sinks_output_is_in_every_acknowledgement_until_it_is_committed() {
     assert_eq!(machine.handle(Event::Ended { prepared: Some(30) }), [Action::Finish { prepared }]);
 }
 
+/// The word that says where it goes was lost, and the one that gives it up, too.
+#[test]
+fn a_savepoint_without_a_place_doesnt_hold_up_a_tasks_end() {
+    let mut machine = running(false);
+    machine.handle(Event::Aligned(barrier(1, Purpose::Savepoint)));
+    assert!(machine.handle(passed(1, None)).is_empty(), "nobody has said where it goes");
+    let actions = machine.handle(Event::Ended { prepared: None });
+    assert_eq!(actions.first(), Some(&Action::Cancel(id(1))));
+    assert_eq!(declined(&actions), [1]);
+    assert_eq!(actions.last(), Some(&Action::Finish { prepared: Vec::new() }));
+}
+
 #[test]
 fn a_source_emits_when_it_can_and_newer_checkpoints_make_older_ones_superfluous() {
     let mut machine = Tested::new(true, Some(id(4)), true);
