@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CACHE ?= $(HOME)/.cache/weir
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export WEIR_CACHE := $(CACHE)
+# Test binaries that another clone built look for accepted snapshots there.
+export INSTA_WORKSPACE_ROOT := $(CURDIR)
 CARGO ?= cargo
 
 ROUNDS ?= 20
