@@ -82,13 +82,12 @@ impl Publisher {
 
     /// With the next that is to be done, if anything is.
     fn go_on(&mut self, log: &Log) {
-        self.stage = match (self.todo.is_empty(), self.unsure) {
-            (true, _) => Stage::Idle,
-            (false, true) => Stage::Look,
-            (false, false) => Stage::Produce,
-        };
-        if self.stage == Stage::Look {
-            self.look_at(log);
+        if self.todo.is_empty() {
+            self.stage = Stage::Idle;
+        } else if self.unsure {
+            self.look(log);
+        } else {
+            self.stage = Stage::Produce;
         }
     }
 
@@ -98,7 +97,9 @@ impl Publisher {
         self.todo.front().is_some_and(|(checkpoint, _)| *checkpoint <= progress)
     }
 
-    fn look_at(&mut self, log: &Log) {
+    /// Progress is asked for next: as of now.
+    fn look(&mut self, log: &Log) {
+        self.stage = Stage::Look;
         self.end = if is_planted(Bug::ProgressReadTooEarly) { 0 } else { log.end_offset() };
     }
 
@@ -116,15 +117,15 @@ impl Publisher {
                     log.taken_by_master(self.id);
                 }
                 self.unsure = true;
-                self.look_at(log);
-                self.stage = Stage::Look;
+                self.look(log);
             }
             // Readers don't see what lies behind an open transaction, which ends some time.
             Stage::Look if !log.is_settled(self.end) => {}
             Stage::Look => {
-                let progress = log.progress(self.id).unwrap_or(0);
-                let covered = self.todo.iter().take_while(|(checkpoint, _)| *checkpoint <= progress).count();
-                let covered = self.todo.drain(..covered).map(|(checkpoint, _)| checkpoint).collect();
+                let mut covered = Vec::new();
+                while self.is_covered(log) {
+                    covered.extend(self.todo.pop_front().map(|(checkpoint, _)| checkpoint));
+                }
                 self.stage = if self.todo.is_empty() { Stage::Idle } else { Stage::Produce };
                 return Ok(Came::Covered(covered));
             }

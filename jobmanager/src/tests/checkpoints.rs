@@ -22,15 +22,26 @@ fn config(directory: &Path) -> [(&'static str, String); 2] {
 /// A running job with checkpoints: sources and sinks of parallelism 2 on one TaskManager.
 pub(super) async fn running(directory: &Path, more: &[(&str, &str)]) -> (Cluster, Fake, String, DeployTasks) {
     let cluster = Cluster::start(&[]).await;
+    let (manager, job, deploy) = running_on(&cluster, "JOB 2 2", directory, more).await;
+    (cluster, manager, job, deploy)
+}
+
+/// The same of any job, on any cluster.
+async fn running_on(
+    cluster: &Cluster,
+    sql: &str,
+    directory: &Path,
+    more: &[(&str, &str)],
+) -> (Fake, String, DeployTasks) {
     let mut manager = Fake::join(cluster.handle.rpc_address(), 2).await;
     let config = config(directory);
     let mut all: Vec<(&str, &str)> = config.iter().map(|(key, value)| (*key, value.as_str())).collect();
     all.extend_from_slice(more);
-    let job = cluster.submit_with("JOB 2 2", &all).await;
+    let job = cluster.submit_with(sql, &all).await;
     let deploy = manager.deployment().await;
     assert_eq!((deploy.restore.as_ref(), &deploy.checkpoint_location), (None, &config[1].1));
     manager.report_all(&deploy, TaskState::Running).await;
-    (cluster, manager, job, deploy)
+    (manager, job, deploy)
 }
 
 fn files(directory: &Path) -> Vec<String> {
@@ -152,12 +163,7 @@ async fn the_next_leader_goes_on_from_the_last_checkpoint() {
     with_directory.metadata = Some(directory.path().join("metadata"));
     let log = Log::default();
     let first = Cluster::start_with(with_directory.clone(), log.clone()).await.unwrap();
-    let mut manager = Fake::join(first.handle.rpc_address(), 2).await;
-    let config = config(directory.path());
-    let config: Vec<(&str, &str)> = config.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let job = first.submit_with("JOB 1 1", &config).await;
-    let deploy = manager.deployment().await;
-    manager.report_all(&deploy, TaskState::Running).await;
+    let (mut manager, job, deploy) = running_on(&first, "JOB 1 1", directory.path(), &[]).await;
     let trigger = manager.trigger().await;
     manager.acknowledge_all(&deploy, trigger.checkpoint_id, 33).await;
     manager.complete().await;
@@ -195,13 +201,8 @@ async fn the_next_leader_clears_up_behind_a_job_that_had_ended() {
         let mut with_directory = options(&[]);
         with_directory.metadata = Some(directory.path().join("metadata"));
         let first = Cluster::start_with(with_directory.clone(), Log::default()).await.unwrap();
-        let mut manager = Fake::join(first.handle.rpc_address(), 2).await;
-        let [interval, place] = config(directory.path());
         let retained = ("execution.checkpointing.externalized-checkpoint-retention", retention);
-        let config = [(interval.0, interval.1.as_str()), (place.0, place.1.as_str()), retained];
-        let job = first.submit_with("JOB 2 2", &config).await;
-        let deploy = manager.deployment().await;
-        manager.report_all(&deploy, TaskState::Running).await;
+        let (mut manager, job, deploy) = running_on(&first, "JOB 2 2", directory.path(), &[retained]).await;
         let trigger = manager.trigger().await;
         manager.acknowledge_all(&deploy, trigger.checkpoint_id, 10).await;
         manager.complete().await;
