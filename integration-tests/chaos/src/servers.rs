@@ -72,9 +72,9 @@ fn remove_leftovers(temporary: &Path) {
     }
 }
 
-/// Waits for a condition of a server.
+/// Waits for a condition of a server; panics where it takes too long.
 #[expect(clippy::disallowed_methods, reason = "a test's deadline")]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");

@@ -13,9 +13,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Kafka, LIMIT, wait_until};
+use crate::topics::has_open_transaction;
 
 /// What the producer's queue may hold.
 const QUEUED_KBYTES: &str = "131072";
+/// How often it is looked for the end of a transaction.
+const LOOKS: usize = 500;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// A record, to be written or as it was read.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -176,6 +180,17 @@ impl<'a> Topic<'a> {
     /// How many records there are.
     pub fn count(&self) -> u64 {
         self.offsets().iter().map(|(first, next)| u64::try_from(next - first).unwrap_or(0)).sum()
+    }
+
+    /// Waits until no transaction is open: brokers mark its end in the partitions only after they have told who committed it.
+    /// One that stays open isn't waited for longer than some seconds.
+    pub fn settle(&self) {
+        for _ in 0..LOOKS {
+            if !has_open_transaction(self.kafka.bootstrap(), &self.name) {
+                return;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     /// Reads all that stands in the topic now, partition by partition interleaved as the brokers give it.

@@ -227,6 +227,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// What those see who read committed records.
 fn numbers(topic: &Topic<'_>) -> Vec<i64> {
+    topic.settle();
     super::numbers(topic)
 }
 

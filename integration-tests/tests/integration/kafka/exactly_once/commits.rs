@@ -23,6 +23,7 @@ fn output_is_visible_when_its_checkpoint_is_complete_and_not_before() {
     assert_eq!(numbers(&topic), all(0..4000), "what came behind the barrier is the next checkpoint's");
     // The progress topic was made; it has a record and a mark for each transaction.
     let progress = Topic::named(kafka, &progress);
+    progress.settle();
     assert_eq!(progress.offsets(), [(0, 4)]);
     for checkpoint in 3..20 {
         assert_eq!(writer.prepare(checkpoint).unwrap(), [], "nothing was written");
