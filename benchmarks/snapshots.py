@@ -9,6 +9,8 @@ from processes import rss, wait_until
 from weir import Weir
 
 KEYS = 10_000_000
+# 3 of 50 events are auctions: 20 million of them.
+AUCTION_EVENTS = 333_000_000
 RUNNING_COUNT = "SELECT k, COUNT(*) OVER (PARTITION BY k ORDER BY proc) AS n FROM numbers"
 # State of some gigabytes is what is measured.
 ROOM = "state.memory.limit=8 gb"
@@ -32,6 +34,15 @@ def running_count(rows, keys, kind="random"):
     return numbers(rows, keys, kind) + jobs.sink("k BIGINT, n BIGINT") + "INSERT INTO sink " + RUNNING_COUNT
 
 
+def count_by_auction(events):
+    """Each bid is answered with how many its auction has had: Nexmark's auctions come and go, their counts stay."""
+    source = jobs.events(events).replace("    WATERMARK FOR", "    proc AS PROCTIME(),\n    WATERMARK FOR", 1)
+    return source + jobs.sink("auction BIGINT, n BIGINT") + (
+        "INSERT INTO sink SELECT auction, COUNT(*) OVER (PARTITION BY auction ORDER BY proc) AS n "
+        "FROM (SELECT bid.auction AS auction, proc FROM events WHERE event_type = 2)"
+    )
+
+
 def bench_running_count(figures, weir):
     """Each event is answered with its key's count so far; a key's cost is what memory grows by."""
     if not figures.wanted("keyed running count"):
@@ -50,6 +61,7 @@ def bench_overhead(figures, weir, events):
     queries = {
         "q5's count": (jobs.events(events) + jobs.sink(jobs.HOP_COLUMNS) + "INSERT INTO sink " + jobs.HOP, events),
         "keyed count, 1 GB": (running_count(6 * KEYS, 2 * KEYS), 6 * KEYS),
+        "count by auction, 1 GB": (count_by_auction(AUCTION_EVENTS), AUCTION_EVENTS),
     }
     for name, (sql, rows) in queries.items():
         title = f"throughput lost to 1 s checkpoints, {name} (%)"

@@ -1,9 +1,11 @@
 //! Rows that a barrier shares instead of copying them: chunks of [`CHUNK_ROWS`] values, copied at their first change after it.
 //!
 //! [`Chunks::freeze`] moves the pointers to all chunks into a layer that the frozen part and the live part share; a change finds
-//! no chunk of its own and copies that one. When the frozen part is gone, the layer's chunks are moved back. So a freeze costs a
-//! pointer per chunk (some microseconds per 100 MB), whatever was written before, and what comes after it pays one chunk for
-//! each that it touches. Invariant: a frozen part reads what the rows were when it was taken. Knows no keys and no key groups.
+//! no chunk of its own and copies that one. When the frozen part is gone, the layer's chunks are moved back, and those that were
+//! copied meanwhile wait for the next copies: to free and to allocate as much as had changed takes milliseconds. So a freeze costs
+//! a pointer per chunk (some microseconds per 100 MB), whatever was written before, and what comes after it pays one chunk for
+//! each that it touches. Invariants: a frozen part reads what the rows were when it was taken; no more chunks wait than have
+//! changed at the same time before. Knows no keys and no key groups.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 /// How many rows a chunk has.
 pub const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 const CHUNK_BITS: u32 = 12;
+/// How many chunks a freeze frees at most.
+const FREED_AT_ONCE: usize = 64;
 
 type Chunk<T> = Box<[T; CHUNK_ROWS]>;
 
@@ -22,6 +26,10 @@ pub struct Chunks<T> {
     shared: Option<Arc<Layer<T>>>,
     /// How many of the own chunks are there.
     owned: usize,
+    /// Chunks whose values are of no use any more, for the next copies.
+    spare: Vec<Chunk<T>>,
+    /// How many were copied since the last freeze.
+    copied: usize,
     len: usize,
 }
 
@@ -48,7 +56,7 @@ impl<T> Layer<T> {
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Self { own: Vec::new(), shared: None, owned: 0, len: 0 }
+        Self { own: Vec::new(), shared: None, owned: 0, spare: Vec::new(), copied: 0, len: 0 }
     }
 }
 
@@ -124,14 +132,22 @@ impl<T: Copy + Default> Chunks<T> {
     /// Copies a shared chunk.
     #[cold]
     fn copy(&mut self, chunk: usize) {
-        let shared = self.shared.as_ref().and_then(|layer| layer.chunk(chunk));
-        self.own[chunk] = Some(shared.cloned().unwrap_or_else(new_chunk));
+        let mut copy = self.spare.pop().unwrap_or_else(new_chunk);
+        match self.shared.as_ref().and_then(|layer| layer.chunk(chunk)) {
+            Some(values) => copy.copy_from_slice(values.as_slice()),
+            None => copy.fill(T::default()),
+        }
+        self.own[chunk] = Some(copy);
         self.owned += 1;
+        self.copied += 1;
     }
 
     /// The rows as they are now, shared until they change.
     pub fn freeze(&mut self) -> FrozenChunks<T> {
         self.settle();
+        // What the next copies need is what the last ones did; a few more go each time.
+        let wanted = self.spare.len().saturating_sub(FREED_AT_ONCE).max(std::mem::take(&mut self.copied));
+        self.spare.truncate(wanted);
         let chunks = std::iter::repeat_with(|| None).take(self.own.len()).collect();
         let chunks = std::mem::replace(&mut self.own, chunks);
         let held = self.held();
@@ -141,8 +157,8 @@ impl<T: Copy + Default> Chunks<T> {
         FrozenChunks { layer, len: self.len }
     }
 
-    /// Takes back what no frozen part shares any more. Costs nothing unless one has gone since; called now and then, it gives
-    /// the memory of copied chunks back before the next freeze does.
+    /// Takes back what no frozen part shares any more. Costs nothing unless one has gone since; called now and then, it keeps the
+    /// layers few.
     pub fn settle(&mut self) {
         while let Some(shared) = self.shared.take() {
             match Arc::try_unwrap(shared) {
@@ -151,6 +167,8 @@ impl<T: Copy + Default> Chunks<T> {
                         if own.is_none() {
                             self.owned += usize::from(chunk.is_some());
                             *own = chunk;
+                        } else {
+                            self.spare.extend(chunk);
                         }
                     }
                     self.shared = layer.below;
@@ -178,10 +196,11 @@ impl<T: Copy + Default> Chunks<T> {
         self.owned + self.shared.as_ref().map_or(0, |shared| shared.held)
     }
 
-    /// Bytes held, shared ones included.
+    /// Bytes held, shared and spare ones included.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.held() * CHUNK_ROWS * size_of::<T>() + self.own.capacity() * size_of::<Option<Chunk<T>>>()
+        (self.held() + self.spare.len()) * CHUNK_ROWS * size_of::<T>()
+            + self.own.capacity() * size_of::<Option<Chunk<T>>>()
     }
 }
 
@@ -322,15 +341,29 @@ mod tests {
     #[test]
     fn what_nobody_shares_is_taken_back() {
         let mut chunks = Chunks::default();
-        chunks.resize(10 * CHUNK_ROWS);
+        chunks.resize(200 * CHUNK_ROWS);
         let whole = chunks.size_bytes();
+        let chunk = CHUNK_ROWS * size_of::<i64>();
         for round in 0..5 {
             let frozen = chunks.freeze();
             *chunks.slot(round) = 7_i64;
             assert!(chunks.size_bytes() > whole, "one chunk is there twice");
             drop(frozen);
             chunks.settle();
-            assert_eq!(chunks.size_bytes(), whole);
+            assert!(chunks.size_bytes() <= whole + chunk, "one chunk waits for the next copy");
         }
+        let frozen = chunks.freeze();
+        (0..200).for_each(|number| *chunks.slot(number * CHUNK_ROWS) = 7);
+        let twice = chunks.size_bytes();
+        drop(frozen);
+        for freezes in 0..5 {
+            chunks.settle();
+            let most =
+                twice.min(whole + (200_usize.saturating_sub(freezes.max(1) * FREED_AT_ONCE) + 64) * chunk);
+            assert!(chunks.size_bytes() <= most, "{freezes}: {} of {twice}", chunks.size_bytes());
+            drop(chunks.freeze());
+        }
+        chunks.settle();
+        assert_eq!(chunks.size_bytes(), whole);
     }
 }

@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::interleave;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 
 use super::{Scope, StateTable, TOMBSTONE_COLUMN};
 use crate::batch::TARGET_ROWS;
@@ -47,6 +47,11 @@ impl Buckets {
         // The key group takes what is left of a division, so the upper bits are as good as new.
         let part = ((hash >> 48) as usize * self.parts) >> 16;
         (key_group(hash, self.max_parallelism) as usize * self.parts + part) as u32
+    }
+
+    /// The key group of a bucket.
+    const fn group_of(self, bucket: usize) -> u32 {
+        (bucket / self.parts) as u32
     }
 
     /// The bucket of what has no key: it is of key group 0.
@@ -92,6 +97,20 @@ impl ByGroup {
             (Some(&start), Some(&end)) => &self.rows[start as usize..end as usize],
             _ => &[],
         }
+    }
+
+    /// The rows of some buckets with their key groups, at most [`TARGET_ROWS`] at a time.
+    pub fn chunks(&self, buckets: Range<usize>, dealt: Buckets) -> impl Iterator<Item = (&[u32], Vec<u32>)> {
+        let mut groups = Vec::with_capacity(self.rows(buckets.clone()).len());
+        for bucket in buckets.clone() {
+            groups.resize(groups.len() + self.rows(bucket..bucket + 1).len(), dealt.group_of(bucket));
+        }
+        let rows = self.rows(buckets).chunks(TARGET_ROWS);
+        rows.scan(0, move |start, rows| {
+            let range = *start..*start + rows.len();
+            *start = range.end;
+            Some((rows, groups.get(range).unwrap_or_default().to_vec()))
+        })
     }
 
     /// How many rows.
@@ -141,16 +160,27 @@ pub struct KeyedRows {
     scope: Scope,
     full: SchemaRef,
     key_columns: usize,
+    /// Their columns, the key group's first.
     chunks: Vec<Vec<ArrayRef>>,
-    /// Key group, chunk, row.
-    order: Vec<(u32, u32, u32)>,
+    rows: usize,
+    /// Whether rows came with growing key groups so far, and the newest one's.
+    in_order: bool,
+    last_group: u32,
 }
 
 impl KeyedRows {
     /// Without rows, of a state with this schema.
     #[must_use]
     pub const fn new(scope: Scope, full: SchemaRef, key_columns: u32) -> Self {
-        Self { scope, full, key_columns: key_columns as usize, chunks: Vec::new(), order: Vec::new() }
+        Self {
+            scope,
+            full,
+            key_columns: key_columns as usize,
+            chunks: Vec::new(),
+            rows: 0,
+            in_order: true,
+            last_group: 0,
+        }
     }
 
     /// Adds rows: their key groups, and the columns of the state without the key group.
@@ -170,8 +200,10 @@ impl KeyedRows {
         if groups.is_empty() {
             return;
         }
-        let (chunk, rows) = (self.chunks.len() as u32, groups.len());
-        self.order.extend(groups.iter().zip(0..).map(|(&group, row)| (group, chunk, row)));
+        let rows = groups.len();
+        self.rows += rows;
+        self.in_order &= groups[0] >= self.last_group && groups.is_sorted();
+        self.last_group = groups[rows - 1];
         let mut all: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups))];
         if self.scope == Scope::Changes {
             all.push(Arc::new(BooleanArray::from(vec![removed; rows])));
@@ -183,28 +215,46 @@ impl KeyedRows {
     /// How many rows.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.order.len()
+        self.rows
     }
 
     /// Whether there is no row.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.rows == 0
     }
 
     /// The rows in batches, sorted by key group.
-    pub fn into_table(mut self, name: &str) -> Result<StateTable> {
+    pub fn into_table(self, name: &str) -> Result<StateTable> {
         let schema = match self.scope {
-            Scope::Full => self.full,
+            Scope::Full => Arc::clone(&self.full),
             Scope::Changes => changes_schema(&self.full, self.key_columns as u32),
         };
-        self.order.sort_unstable();
         let width = schema.fields().len();
         if self.chunks.iter().any(|chunk| chunk.len() != width) {
             return Err(Error::internal(format!("rows of state `{name}` haven't its {width} columns")));
         }
-        let mut batches = Vec::with_capacity(self.order.len().div_ceil(TARGET_ROWS));
-        for rows in self.order.chunks(TARGET_ROWS) {
+        let key_columns = self.key_columns as u32;
+        let batch = |columns| Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?);
+        let batches = if self.in_order {
+            self.chunks.into_iter().map(batch).collect::<Result<_>>()?
+        } else {
+            self.sorted(width).map(|columns| batch(columns?)).collect::<Result<_>>()?
+        };
+        Ok(StateTable { name: name.to_owned(), schema, key_columns, batches })
+    }
+
+    /// The columns of the rows in the order of their key groups, some rows at a time.
+    fn sorted(&self, width: usize) -> impl Iterator<Item = Result<Vec<ArrayRef>>> {
+        let groups = self.chunks.iter().zip(0..).flat_map(|(chunk, number)| {
+            let groups = chunk[0].as_primitive::<UInt32Type>().values();
+            groups.iter().zip(0..).map(move |(&group, row)| (group, number, row))
+        });
+        let mut order: Vec<(u32, u32, u32)> = groups.collect();
+        order.sort_unstable();
+        let starts = (0..order.len()).step_by(TARGET_ROWS);
+        starts.map(move |start| {
+            let rows = &order[start..order.len().min(start + TARGET_ROWS)];
             let places: Vec<(usize, usize)> =
                 rows.iter().map(|&(_, chunk, row)| (chunk as usize, row as usize)).collect();
             let columns = (0..width).map(|column| {
@@ -212,16 +262,14 @@ impl KeyedRows {
                     self.chunks.iter().map(|chunk| chunk[column].as_ref()).collect();
                 Ok(interleave(&chunks, &places)?)
             });
-            batches.push(RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_>>()?)?);
-        }
-        Ok(StateTable { name: name.to_owned(), schema, key_columns: self.key_columns as u32, batches })
+            columns.collect()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
-    use arrow::datatypes::{Int64Type, UInt32Type};
+    use arrow::datatypes::Int64Type;
 
     use super::*;
     use crate::state::KEY_GROUP_COLUMN;
@@ -232,6 +280,9 @@ mod tests {
         assert_eq!(index.rows(0..1), [11, 14]);
         assert_eq!(index.rows(1..3), [13, 10, 12]);
         assert_eq!(index.rows(3..4), [0_u32; 0]);
+        let dealt = Buckets { max_parallelism: 2, parts: 2 };
+        let chunks: Vec<_> = index.chunks(0..3, dealt).collect();
+        assert_eq!(chunks, [(&[11_u32, 14, 13, 10, 12][..], vec![0, 0, 0, 1, 1])]);
         assert_eq!(next_buckets(0, 4, 3, [&index].into_iter()), 0..2);
         assert_eq!(next_buckets(2, 4, 3, [&index].into_iter()), 2..4);
     }

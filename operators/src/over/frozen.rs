@@ -124,22 +124,19 @@ impl Frozen for FrozenTable {
         let taken = next_buckets(cursor.next, count, cursor.piece_rows, std::iter::once(&cursor.index));
         let key_columns = self.keys.width() as u32;
         let mut rows = KeyedRows::new(self.scope, Arc::clone(&self.schema), key_columns);
-        let mut hashes = Vec::new();
-        for ids in cursor.index.rows(taken.clone()).chunks(TARGET_ROWS) {
-            let (forgotten, ids): (Vec<u32>, Vec<u32>) = ids.iter().partition(|&&id| self.is_forgotten(id));
-            for (ids, removed) in [(ids, false), (forgotten, true)] {
-                if ids.is_empty() {
-                    continue;
-                }
-                let (keys, values) = self.columns(&ids)?;
-                hashes_of(&keys, ids.len(), &mut hashes)?;
-                let groups = groups_of(!keys.is_empty(), &hashes, self.max_parallelism);
-                if removed {
-                    rows.remove(groups, keys);
-                } else {
-                    rows.add(groups, keys.into_iter().chain(values).collect());
-                }
+        for (ids, groups) in cursor.index.chunks(taken.clone(), cursor.buckets) {
+            if self.written.is_none() {
+                let (keys, values) = self.columns(ids)?;
+                rows.add(groups, keys.into_iter().chain(values).collect());
+                continue;
             }
+            let (forgotten, there): (Vec<_>, Vec<_>) =
+                ids.iter().copied().zip(groups).partition(|&(id, _)| self.is_forgotten(id));
+            let (ids, groups): (Vec<u32>, Vec<u32>) = there.into_iter().unzip();
+            let (keys, values) = self.columns(&ids)?;
+            rows.add(groups, keys.into_iter().chain(values).collect());
+            let (ids, groups): (Vec<u32>, Vec<u32>) = forgotten.into_iter().unzip();
+            rows.remove(groups, self.keys.columns(&ids)?);
         }
         cursor.next = taken.end;
         cursor.done = cursor.next >= count;

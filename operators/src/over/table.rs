@@ -213,7 +213,7 @@ impl Table {
         self.keys.size_bytes()
             + calls
             + written
-            + self.keys.len() / 8
+            + self.dirty.size_bytes()
             + self.ids.capacity() * size_of::<u32>()
     }
 }

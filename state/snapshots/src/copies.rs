@@ -98,8 +98,9 @@ impl Copies {
         blocking(open).await
     }
 
-    /// Keeps a copy, in the place of older ones. A file larger than the folder isn't kept.
-    pub async fn keep(&self, name: FileName, bytes: Bytes) -> Result<()> {
+    /// Keeps a copy, in the place of older ones. A file larger than the folder isn't kept. Where the store is a disk, `stored` says
+    /// where the file is there: on the same file system it is linked instead of written again, as nobody ever changes it.
+    pub async fn keep(&self, name: FileName, bytes: Bytes, stored: Option<PathBuf>) -> Result<()> {
         let size = bytes.len() as u64;
         if size > self.0.max_bytes {
             return Ok(());
@@ -114,9 +115,13 @@ impl Copies {
             for name in out {
                 remove(&folder.path, &name)?;
             }
+            let path = folder.path.join(name.to_string());
+            if stored.is_some_and(|stored| std::fs::hard_link(stored, &path).is_ok()) {
+                return Ok(());
+            }
             let temporary = folder.path.join(format!("{name}.tmp"));
             std::fs::write(&temporary, &bytes)?;
-            std::fs::rename(&temporary, folder.path.join(name.to_string()))
+            std::fs::rename(&temporary, path)
         };
         let written = blocking(write).await;
         if written.is_err() {
@@ -194,12 +199,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let one = Copies::open(folder.path().to_owned(), 100).await.unwrap();
         let other = Copies::open(folder.path().to_owned(), 100).await.unwrap();
-        one.keep(name(1), vec![1; 60].into()).await.unwrap();
+        one.keep(name(1), vec![1; 60].into(), None).await.unwrap();
         assert_eq!(other.read(&name(1), 58, 10).await.unwrap(), vec![1u8; 2]);
         assert_eq!(other.bytes(), 60);
         assert!(other.read(&name(2), 0, 1).await.is_none());
-        other.keep(name(3), vec![3; 60].into()).await.unwrap();
+        other.keep(name(3), vec![3; 60].into(), None).await.unwrap();
         assert!(one.read(&name(1), 0, 1).await.is_none(), "it made room");
+    }
+
+    #[tokio::test]
+    async fn what_stands_on_the_same_disk_is_linked() {
+        use std::os::unix::fs::MetadataExt;
+
+        let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let copies = Copies::open(folder.path().to_owned(), 100).await.unwrap();
+        let stored = store.path().join("file");
+        std::fs::write(&stored, [7; 60]).unwrap();
+        copies.keep(name(1), vec![7; 60].into(), Some(stored.clone())).await.unwrap();
+        assert_eq!(std::fs::metadata(&stored).unwrap().nlink(), 2);
+        std::fs::remove_file(&stored).unwrap();
+        assert_eq!(copies.read(&name(1), 0, 60).await.unwrap(), vec![7u8; 60], "the copy stays");
+        // Where there is nothing to link, the bytes are written.
+        copies.keep(name(2), vec![8; 10].into(), Some(stored)).await.unwrap();
+        assert_eq!(copies.read(&name(2), 0, 10).await.unwrap(), vec![8u8; 10]);
+        assert_eq!(copies.bytes(), 70);
     }
 
     #[test]
@@ -223,13 +246,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies::open(folder.path().to_owned(), 100).await.unwrap();
         for n in 0..5 {
-            copies.keep(name(n), vec![n as u8; 40].into()).await.unwrap();
+            copies.keep(name(n), vec![n as u8; 40].into(), None).await.unwrap();
             assert!(copies.read(&name(0), 0, 1).await.is_some() || n > 0);
             assert!(copies.bytes() <= 100);
         }
         assert!(copies.read(&name(2), 0, 1).await.is_none(), "used longest ago");
         assert_eq!(copies.read(&name(4), 38, 10).await.unwrap(), vec![4u8; 2]);
-        copies.keep(name(7), vec![0; 101].into()).await.unwrap();
+        copies.keep(name(7), vec![0; 101].into(), None).await.unwrap();
         std::fs::write(folder.path().join("x.arrow.tmp"), "torn").unwrap();
         let again = Copies::open(folder.path().to_owned(), 50).await.unwrap();
         assert_eq!(again.bytes(), 40);

@@ -1,19 +1,23 @@
 //! What layers of a table add up to: the newest row of a key wins, a tombstone removes it.
 //!
 //! Invariant: merging any split of the layers in steps gives the rows that merging them at once gives. Pure; works on whole
-//! columns, with one hash table over the keys of the rows at hand: callers hand over a few key groups at a time.
+//! columns, with one hash table over the keys of one key group: callers hand over a few key groups at a time.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, interleave};
+mod keys;
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, interleave, take_record_batch};
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use weir_api::error::{Error, Result};
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use weir_api::state::pieces::changes_schema as delta_schema;
 
 use crate::table::{Contents, key_groups};
+use keys::{Equal, Keys};
 
 /// Rows of one layer, sorted by key group.
 #[derive(Clone, Debug)]
@@ -42,67 +46,107 @@ pub fn merge(
             Contents::Full => full,
             Contents::Delta => &delta,
         };
-        sources.push((layer.contents, concat_batches(schema, &layer.batches)?));
+        sources.push((layer.contents, sorted(concat_batches(schema, &layer.batches)?)?));
     }
     let schema = if into == Contents::Full { full } else { &delta };
+    let chosen = match Keys::of(&sources, key_columns as usize)? {
+        Keys::Single => newest(&(), &sources, into)?,
+        Keys::Words(words) => newest(&words, &sources, into)?,
+        Keys::Rows(rows) => newest(&rows, &sources, into)?,
+    };
+    if let [(contents, batch)] = sources.as_slice()
+        && *contents == into
+        && batch.num_rows() == chosen.len()
+    {
+        return Ok(batch.clone());
+    }
     if sources.is_empty() {
         return Ok(RecordBatch::new_empty(schema.clone()));
     }
-    let chosen = newest(full, key_columns, &sources, into)?;
     let columns: Result<Vec<ArrayRef>> =
         (0..schema.fields().len()).map(|column| column_of(&sources, column, &chosen, into)).collect();
     Ok(RecordBatch::try_new(schema.clone(), columns?)?)
 }
 
-/// Which rows stay, as (source, row), sorted by key group.
-fn newest(
-    full: &SchemaRef,
-    key_columns: u32,
+/// Rows by growing key group, as they should be already.
+fn sorted(batch: RecordBatch) -> Result<RecordBatch> {
+    let groups = key_groups(&batch)?;
+    if groups.is_sorted() {
+        return Ok(batch);
+    }
+    let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+    order.sort_by_key(|&row| groups[row as usize]);
+    Ok(take_record_batch(&batch, &UInt32Array::from(order))?)
+}
+
+/// Which rows stay, as (source, row), sorted by key group and then as they came.
+fn newest<K: Equal>(
+    keys: &K,
     sources: &[(Contents, RecordBatch)],
     into: Contents,
 ) -> Result<Vec<(usize, usize)>> {
-    // A key is what its key group and its columns are together.
-    let key_fields = full.fields().iter().take(1 + key_columns as usize);
-    let sort_fields = key_fields.map(|field| SortField::new(field.data_type().clone()));
-    let converter = RowConverter::new(sort_fields.collect())?;
-    let keys: Vec<Rows> = sources
-        .iter()
-        .map(|(contents, batch)| {
-            let key = batch.columns().iter().skip(contents.leading_columns()).take(key_columns as usize);
-            let columns: Vec<ArrayRef> = batch.columns().iter().take(1).chain(key).cloned().collect();
-            Ok(converter.convert_columns(&columns)?)
-        })
-        .collect::<Result<_>>()?;
-    let rows = keys.iter().map(Rows::num_rows).sum();
-    let mut seen: HashTable<(usize, usize)> = HashTable::with_capacity(rows);
-    let mut chosen: Vec<(u32, usize, usize)> = Vec::with_capacity(rows);
-    for (source, ((_, batch), rows)) in sources.iter().zip(&keys).enumerate().rev() {
-        let groups = key_groups(batch)?;
-        let tombstones = tombstones(&sources[source])?;
-        for (row, (key, &group)) in rows.iter().zip(groups).enumerate() {
-            let hash = |key: &[u8]| xxh3_64(key);
-            let same = |&(s, r): &(usize, usize)| keys[s].row(r) == key;
-            match seen.find(hash(key.data()), same) {
-                Some(&(newer, _)) if newer == source => {
-                    return Err(Error::internal(format!(
-                        "a key of key group {group} comes twice in one layer"
-                    )));
-                }
-                Some(_) => {}
-                None => {
-                    seen.insert_unique(hash(key.data()), (source, row), |&(s, r)| {
-                        hash(keys[s].row(r).data())
-                    });
-                    let deleted = tombstones.is_some_and(|deleted| deleted.value(row));
-                    if !deleted || into == Contents::Delta {
-                        chosen.push((group, source, row));
-                    }
+    let groups = sources.iter().map(|(_, batch)| key_groups(batch)).collect::<Result<Vec<_>>>()?;
+    let tombstones = sources.iter().map(tombstones).collect::<Result<Vec<_>>>()?;
+    let mut next = vec![0; sources.len()];
+    let mut seen = Seen::default();
+    let mut kept: Vec<Vec<usize>> = vec![Vec::new(); sources.len()];
+    let mut chosen = Vec::with_capacity(groups.iter().map(|groups| groups.len()).sum());
+    while let Some(group) = next.iter().zip(&groups).filter_map(|(&at, groups)| groups.get(at)).min() {
+        let rows = next.iter_mut().zip(&groups).map(|(at, groups)| {
+            let start = *at;
+            *at += groups[start..].partition_point(|other| other == group);
+            start..*at
+        });
+        let rows: Vec<Range<usize>> = rows.collect();
+        seen.clear(rows.iter().map(Range::len).sum());
+        for (source, rows) in rows.into_iter().enumerate().rev() {
+            for row in rows {
+                let is_newest = seen.add(keys, source, row).map_err(|()| {
+                    Error::internal(format!("a key of key group {group} comes twice in one layer"))
+                })?;
+                let stays = into == Contents::Delta || tombstones[source].is_none_or(|gone| !gone.value(row));
+                if is_newest && stays {
+                    kept[source].push(row);
                 }
             }
         }
+        for (source, rows) in kept.iter_mut().enumerate() {
+            chosen.extend(rows.drain(..).map(|row| (source, row)));
+        }
     }
-    chosen.sort_unstable();
-    Ok(chosen.into_iter().map(|(_, source, row)| (source, row)).collect())
+    Ok(chosen)
+}
+
+/// The keys of one key group that have come.
+#[derive(Default)]
+struct Seen(HashTable<(u32, u32, u32)>);
+
+/// The table takes its buckets from the low bits and its tags from the high ones.
+const fn spread(half: u32) -> u64 {
+    (half as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Seen {
+    fn clear(&mut self, rows: usize) {
+        self.0.clear();
+        self.0.reserve(rows, |entry| spread(entry.0));
+    }
+
+    /// Whether a row's key comes for the first time; an error where it has come in the same source.
+    fn add<K: Equal>(&mut self, keys: &K, source: usize, row: usize) -> Result<bool, ()> {
+        let half = (keys.hash(source, row) >> 32) as u32;
+        let same = |&(other, s, r): &(u32, u32, u32)| {
+            other == half && keys.equal((s as usize, r as usize), (source, row))
+        };
+        match self.0.entry(spread(half), same, |entry| spread(entry.0)) {
+            Entry::Occupied(entry) if entry.get().1 as usize == source => Err(()),
+            Entry::Occupied(_) => Ok(false),
+            Entry::Vacant(entry) => {
+                entry.insert((half, source as u32, row as u32));
+                Ok(true)
+            }
+        }
+    }
 }
 
 fn tombstones((contents, batch): &(Contents, RecordBatch)) -> Result<Option<&BooleanArray>> {
@@ -137,7 +181,9 @@ fn column_of(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
+    use arrow::datatypes::{DataType, Schema};
     use proptest::prelude::*;
 
     use super::*;
@@ -145,22 +191,53 @@ mod tests {
 
     type Model = BTreeMap<(u32, i64), Option<i64>>;
 
-    fn layer(contents: Contents, model: &Model) -> LayerRows {
-        let rows: Vec<Row> = model.iter().map(|(&(group, key), &count)| (group, key, count)).collect();
-        let batch = |rows: &[Row]| match contents {
-            Contents::Full => full_batch(rows),
-            Contents::Delta => sample::delta_batch(rows),
-        };
-        LayerRows { contents, batches: rows.chunks(3).map(batch).collect() }
+    /// How a test's layers come.
+    #[derive(Clone, Copy, Debug)]
+    struct Shape {
+        /// Whether keys are strings.
+        text: bool,
+        /// Whether batches come with falling key groups.
+        reversed: bool,
     }
 
-    fn sorted(batch: &RecordBatch, key_column: usize) -> Vec<String> {
+    impl Shape {
+        fn layer(self, contents: Contents, model: &Model) -> LayerRows {
+            let rows: Vec<Row> = model.iter().map(|(&(group, key), &count)| (group, key, count)).collect();
+            let batch = |rows: &[Row]| match contents {
+                Contents::Full => self.batch(&full_batch(rows), 1),
+                Contents::Delta => self.batch(&sample::delta_batch(rows), 2),
+            };
+            let mut batches: Vec<RecordBatch> = rows.chunks(3).map(batch).collect();
+            if self.reversed {
+                batches.reverse();
+            }
+            LayerRows { contents, batches }
+        }
+
+        fn schema(self) -> SchemaRef {
+            self.batch(&full_batch(&[]), 1).schema()
+        }
+
+        fn batch(self, batch: &RecordBatch, key: usize) -> RecordBatch {
+            if !self.text {
+                return batch.clone();
+            }
+            let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
+            columns[key] = arrow::compute::cast(&columns[key], &DataType::Utf8).unwrap();
+            fields[key] = Arc::new(fields[key].as_ref().clone().with_data_type(DataType::Utf8));
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+        }
+    }
+
+    fn any_shape() -> impl Strategy<Value = Shape> {
+        (any::<bool>(), any::<bool>()).prop_map(|(text, reversed)| Shape { text, reversed })
+    }
+
+    fn sorted(batch: &RecordBatch) -> Vec<String> {
         let groups = key_groups(batch).unwrap();
         assert!(groups.is_sorted());
-        let keys = batch.column(key_column).as_primitive::<arrow::datatypes::Int64Type>();
-        let mut rows: Vec<_> = (0..batch.num_rows())
-            .map(|row| format!("{:05} {:05} {:?}", groups[row], keys.value(row), batch.slice(row, 1)))
-            .collect();
+        let rows = (0..batch.num_rows()).map(|row| format!("{:05} {:?}", groups[row], batch.slice(row, 1)));
+        let mut rows: Vec<_> = rows.collect();
         rows.sort();
         rows
     }
@@ -172,27 +249,46 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_newest_row_wins_however_the_layers_are_merged(changes in changes(), cut in 0..6usize) {
+        fn the_newest_row_wins_however_the_layers_are_merged(
+            changes in changes(),
+            cut in 0..6usize,
+            shape in any_shape(),
+        ) {
             let mut expected = Model::new();
             for change in &changes {
                 expected.extend(change.clone());
             }
             expected.retain(|_, count| count.is_some());
             let base = changes[0].iter().filter(|(_, count)| count.is_some()).map(|(k, v)| (*k, *v)).collect();
-            let mut layers = vec![layer(Contents::Full, &base)];
-            layers.extend(changes[1..].iter().map(|change| layer(Contents::Delta, change)));
-            let schema = full_schema();
+            let mut layers = vec![shape.layer(Contents::Full, &base)];
+            layers.extend(changes[1..].iter().map(|change| shape.layer(Contents::Delta, change)));
+            let schema = shape.schema();
             let whole = merge(&schema, 1, &layers, Contents::Full).unwrap();
-            let expected = concat_batches(&schema, &layer(Contents::Full, &expected).batches).unwrap();
-            prop_assert_eq!(sorted(&whole, 1), sorted(&expected, 1));
+            let in_order = Shape { reversed: false, ..shape };
+            let expected = concat_batches(&schema, &in_order.layer(Contents::Full, &expected).batches).unwrap();
+            prop_assert_eq!(sorted(&whole), sorted(&expected));
             // The newest ones first, then what they made.
             let cut = 1 + cut % changes.len();
             let upper = merge(&schema, 1, &layers[cut..], Contents::Delta).unwrap();
             layers.truncate(cut);
             layers.push(LayerRows { contents: Contents::Delta, batches: vec![upper] });
             let stepwise = merge(&schema, 1, &layers, Contents::Full).unwrap();
-            prop_assert_eq!(sorted(&stepwise, 1), sorted(&whole, 1));
+            prop_assert_eq!(sorted(&stepwise), sorted(&whole));
         }
+    }
+
+    #[test]
+    fn without_key_columns_there_is_one_row() {
+        let layer = |contents, batch| LayerRows { contents, batches: vec![batch] };
+        let keyless = |batch: RecordBatch, key| {
+            let kept: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != key).collect();
+            batch.project(&kept).unwrap()
+        };
+        let base = keyless(full_batch(&[(0, 1, Some(1))]), 1);
+        let newer = keyless(sample::delta_batch(&[(0, 1, Some(2))]), 2);
+        let layers = [layer(Contents::Full, base.clone()), layer(Contents::Delta, newer)];
+        let merged = merge(&base.schema(), 0, &layers, Contents::Full).unwrap();
+        assert_eq!(merged, keyless(full_batch(&[(0, 1, Some(2))]), 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! tombstones.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
@@ -11,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::RowConverter;
 use weir_api::batch::TARGET_ROWS;
 use weir_api::error::Result;
-use weir_api::key::{hash_columns, key_group};
+use weir_api::key::hash_columns;
 use weir_api::state::chunks::FrozenChunks;
 use weir_api::state::dirty::Dirty;
 use weir_api::state::pieces::{Buckets, ByGroup, KeyedRows, next_buckets};
@@ -82,29 +83,21 @@ impl FrozenTable {
         Ok((ByGroup::new(rows.into_iter(), &of_rows, buckets.count()), buckets))
     }
 
-    fn groups(&self, keys: &[ArrayRef], rows: usize, max_parallelism: u32) -> Result<Vec<u32>> {
-        if self.partition_columns == 0 || rows == 0 {
-            return Ok(vec![0; rows]);
-        }
-        let mut hashes = Vec::with_capacity(rows);
-        hash_columns(keys.get(..self.partition_columns).unwrap_or_default(), &mut hashes)?;
-        Ok(hashes.into_iter().map(|hash| key_group(hash, max_parallelism)).collect())
-    }
-
-    fn piece(&self, rows: &[u32], max_parallelism: u32) -> Result<StateTable> {
+    fn piece(&self, cursor: &Cursor, buckets: Range<usize>) -> Result<StateTable> {
         let mut piece = KeyedRows::new(self.scope(), Arc::clone(&self.schema), self.key_columns as u32);
-        for rows in rows.chunks(TARGET_ROWS) {
-            let (there, gone): (Vec<u32>, Vec<u32>) = rows.iter().partition(|&&row| self.is_there(row));
+        for (rows, groups) in cursor.index.chunks(buckets, cursor.buckets) {
+            let (there, gone): (Vec<_>, Vec<_>) =
+                rows.iter().copied().zip(groups).partition(|&(row, _)| self.is_there(row));
+            let (there, groups): (Vec<u32>, Vec<u32>) = there.into_iter().unzip();
             let keys = self.keys_of(&there)?;
-            let groups = self.groups(&keys, there.len(), max_parallelism)?;
             let values = self.columns.iter().map(|column| column.read(&there)).collect::<Result<Vec<_>>>()?;
             let written = self
                 .written
                 .as_ref()
                 .map(|times| Arc::new(Int64Array::from(times.gather(&there))) as ArrayRef);
             piece.add(groups, keys.into_iter().chain(values).chain(written).collect());
-            let keys = self.keys_of(&gone)?;
-            piece.remove(self.groups(&keys, gone.len(), max_parallelism)?, keys);
+            let (gone, groups): (Vec<u32>, Vec<u32>) = gone.into_iter().unzip();
+            piece.remove(groups, self.keys_of(&gone)?);
         }
         piece.into_table(&self.name)
     }
@@ -140,7 +133,7 @@ impl Frozen for FrozenTables {
         let count = cursor.buckets.count();
         let buckets = next_buckets(cursor.next, count, cursor.piece_rows, [&cursor.index].into_iter());
         cursor.next = buckets.end;
-        let piece = table.piece(cursor.index.rows(buckets), self.max_parallelism)?;
+        let piece = table.piece(&cursor, buckets)?;
         let scope = table.scope();
         if cursor.next < count {
             self.cursor = Some(cursor);

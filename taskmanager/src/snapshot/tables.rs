@@ -4,8 +4,10 @@
 //! happens on a thread that may take long.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
@@ -126,15 +128,22 @@ impl Target {
             None => (manifest::Scope::Shared, self.job.shared(&name.to_string())),
         };
         let put = self.storage.put_file(&self.job, &path, &name, bytes.clone());
-        let copy = async {
-            if let Some(copies) = self.copies.as_ref().filter(|_| self.folder.is_none())
-                && let Err(error) = copies.keep(name, bytes).await
-            {
-                tracing::debug!(file = %name, error = %error.chain(), "no local copy");
+        match self.storage.on_disk(&path) {
+            Some(stored) => {
+                put.await?;
+                self.keep(name, bytes, Some(stored)).await;
             }
-        };
-        let (put, ()) = futures::join!(put, copy);
-        put?;
+            None => futures::join!(put, self.keep(name, bytes, None)).0?,
+        }
         Ok(FileHandle { scope, name, summary })
+    }
+
+    /// Keeps a local copy of a checkpoint's file, if it can.
+    async fn keep(&self, name: FileName, bytes: Bytes, stored: Option<PathBuf>) {
+        if let Some(copies) = self.copies.as_ref().filter(|_| self.folder.is_none())
+            && let Err(error) = copies.keep(name, bytes, stored).await
+        {
+            tracing::debug!(file = %name, error = %error.chain(), "no local copy");
+        }
     }
 }

@@ -220,6 +220,15 @@ impl Storage {
         }
     }
 
+    /// Where a file is on this machine's file systems; `None`: in an object store.
+    #[must_use]
+    pub fn on_disk(&self, path: &Path) -> Option<std::path::PathBuf> {
+        match &self.0.writes {
+            Writes::Disk(files) => files.path_to_filesystem(path).ok(),
+            Writes::Objects(_) => None,
+        }
+    }
+
     /// Every file below `folder`.
     pub async fn list(&self, folder: &Path) -> Result<Vec<Listed>> {
         if let Writes::Disk(files) = &self.0.writes {

@@ -23,6 +23,9 @@ use crate::name::ContentHash;
 /// The end-of-stream mark that stands between the blocks and the footer.
 pub(super) const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
+/// What a file has besides its rows: schema, index, footer.
+const ROOM_BYTES: usize = 16 << 10;
+
 /// Where files are cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -62,6 +65,7 @@ pub fn encode(
         limits,
         pending: Vec::new(),
         pending_bytes: 0,
+        left_bytes: table.batches.iter().map(slice_bytes).sum(),
         last_key_group: 0,
         file: None,
         done: Vec::new(),
@@ -82,6 +86,8 @@ struct Cutter<'a> {
     /// Rows of the next block.
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
+    /// Of the rows that are in no block yet, roughly.
+    left_bytes: usize,
     last_key_group: u32,
     file: Option<File>,
     done: Vec<Encoded>,
@@ -147,9 +153,10 @@ impl Cutter<'_> {
         self.pending_bytes = 0;
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::new(&self.table.schema)?),
+            none => none.insert(File::new(&self.table.schema, self.left_bytes.min(self.limits.file_bytes))?),
         };
         file.add(&batch)?;
+        self.left_bytes = self.left_bytes.saturating_sub(slice_bytes(&batch));
         if file.writer.get_ref().len() >= self.limits.file_bytes {
             self.end_file()?;
         }
@@ -173,8 +180,10 @@ impl Cutter<'_> {
 }
 
 impl File {
-    fn new(schema: &SchemaRef) -> Result<Self> {
-        let writer = FileWriter::try_new(Vec::new(), schema)?;
+    /// With room for so many bytes of rows: to grow costs as much as to write.
+    fn new(schema: &SchemaRef, bytes: usize) -> Result<Self> {
+        let buffer = Vec::with_capacity(bytes + bytes / 64 + ROOM_BYTES);
+        let writer = FileWriter::try_new(buffer, schema)?;
         let head_bytes = writer.get_ref().len();
         Ok(Self { writer, head_bytes, blocks: Vec::new() })
     }

@@ -97,9 +97,9 @@ async fn a_snapshot_is_read_back_with_its_changes() {
                 let mut bytes = storage.get(&path).await.unwrap().to_vec();
                 bytes[70] ^= 1;
                 bytes[600] ^= 1;
-                copies.keep(file.name, bytes.into()).await.unwrap();
+                copies.keep(file.name, bytes.into(), None).await.unwrap();
             } else if round == 1 {
-                copies.keep(file.name, storage.get(&path).await.unwrap()).await.unwrap();
+                copies.keep(file.name, storage.get(&path).await.unwrap(), None).await.unwrap();
                 storage.delete(&path).await.unwrap();
             }
         }
