@@ -100,17 +100,14 @@ impl ByGroup {
     }
 
     /// The rows of some buckets with their key groups, at most [`TARGET_ROWS`] at a time.
-    pub fn chunks(&self, buckets: Range<usize>, dealt: Buckets) -> impl Iterator<Item = (&[u32], Vec<u32>)> {
+    #[must_use]
+    pub fn chunks(&self, buckets: Range<usize>, dealt: Buckets) -> Vec<(&[u32], Vec<u32>)> {
         let mut groups = Vec::with_capacity(self.rows(buckets.clone()).len());
         for bucket in buckets.clone() {
             groups.resize(groups.len() + self.rows(bucket..bucket + 1).len(), dealt.group_of(bucket));
         }
-        let rows = self.rows(buckets).chunks(TARGET_ROWS);
-        rows.scan(0, move |start, rows| {
-            let range = *start..*start + rows.len();
-            *start = range.end;
-            Some((rows, groups.get(range).unwrap_or_default().to_vec()))
-        })
+        let chunks = self.rows(buckets).chunks(TARGET_ROWS).zip(groups.chunks(TARGET_ROWS));
+        chunks.map(|(rows, groups)| (rows, groups.to_vec())).collect()
     }
 
     /// How many rows.
@@ -281,8 +278,7 @@ mod tests {
         assert_eq!(index.rows(1..3), [13, 10, 12]);
         assert_eq!(index.rows(3..4), [0_u32; 0]);
         let dealt = Buckets { max_parallelism: 2, parts: 2 };
-        let chunks: Vec<_> = index.chunks(0..3, dealt).collect();
-        assert_eq!(chunks, [(&[11_u32, 14, 13, 10, 12][..], vec![0, 0, 0, 1, 1])]);
+        assert_eq!(index.chunks(0..3, dealt), [(&[11_u32, 14, 13, 10, 12][..], vec![0, 0, 0, 1, 1])]);
         assert_eq!(next_buckets(0, 4, 3, [&index].into_iter()), 0..2);
         assert_eq!(next_buckets(2, 4, 3, [&index].into_iter()), 2..4);
     }

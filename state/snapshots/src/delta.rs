@@ -49,6 +49,9 @@ pub fn merge(
         sources.push((layer.contents, sorted(concat_batches(schema, &layer.batches)?)?));
     }
     let schema = if into == Contents::Full { full } else { &delta };
+    if sources.is_empty() {
+        return Ok(RecordBatch::new_empty(schema.clone()));
+    }
     let chosen = match Keys::of(&sources, key_columns as usize)? {
         Keys::Single => newest(&(), &sources, into)?,
         Keys::Words(words) => newest(&words, &sources, into)?,
@@ -59,9 +62,6 @@ pub fn merge(
         && batch.num_rows() == chosen.len()
     {
         return Ok(batch.clone());
-    }
-    if sources.is_empty() {
-        return Ok(RecordBatch::new_empty(schema.clone()));
     }
     let columns: Result<Vec<ArrayRef>> =
         (0..schema.fields().len()).map(|column| column_of(&sources, column, &chosen, into)).collect();
