@@ -134,7 +134,11 @@ fn tasks(cluster: &Cluster, job: &str) -> Vec<Task> {
     tasks
 }
 
-/// A TaskManager one of whose sources fails at a barrier.
+fn runs_or_has((.., status): &Task) -> bool {
+    ["RUNNING", "FINISHED"].contains(&status.as_str())
+}
+
+/// A TaskManager one of whose tasks fails at a barrier of about the third checkpoint.
 fn add_failing_taskmanager(cluster: &mut Cluster, options: &[String], log: &Path) {
     let (host, port) = cluster.rpc().rsplit_once(':').expect("host:port");
     let mut arguments = vec![
@@ -145,7 +149,7 @@ fn add_failing_taskmanager(cluster: &mut Cluster, options: &[String], log: &Path
         "-Dtaskmanager.numberOfTaskSlots=2".to_owned(),
     ];
     arguments.extend(options.iter().map(|option| format!("-D{option}")));
-    let variables = [("WEIR_FAIL_POINTS", "barrier.received=error@20")];
+    let variables = [("WEIR_FAIL_POINTS", "barrier.received=error@14")];
     cluster.taskmanagers.push(Process::weir_logging(&arguments, &variables, log));
     cluster.wait_for_taskmanagers(1);
 }
@@ -162,20 +166,24 @@ fn a_pipeline_goes_on_while_another_one_restarts() {
     let mut before = Vec::new();
     cluster.wait_until("all tasks run", LIMIT, || {
         before = tasks(&cluster, &job);
-        before.iter().all(|(_, _, _, status)| status == "RUNNING")
+        before.iter().all(runs_or_has)
     });
     let mut after = Vec::new();
     cluster.wait_until("one of the pipelines has restarted", LIMIT, || {
         after = tasks(&cluster, &job);
-        after.iter().any(|(_, attempt, ..)| *attempt > 0)
-            && after.iter().all(|(_, _, _, status)| status == "RUNNING")
+        after.iter().any(|(_, attempt, ..)| *attempt > 0) && after.iter().all(|task| runs_or_has(task))
     });
-    // What runs under its first attempt has noticed nothing.
+    // What runs under its first attempt has noticed nothing. On a slow machine it may be done by now.
     let survivors: Vec<_> = after.iter().filter(|(_, attempt, ..)| *attempt == 0).collect();
     assert!(!survivors.is_empty(), "all have restarted: {after:?}");
-    assert!(survivors.iter().all(|task| before.contains(task)), "from {before:?} to {after:?}");
+    let same = |(name, attempt, start, _): &Task| {
+        before.iter().any(|task| (&task.0, &task.1, &task.2) == (name, attempt, start))
+    };
+    assert!(survivors.iter().all(|task| same(task)), "from {before:?} to {after:?}");
     let known = completed(&cluster, &job);
-    cluster.wait_until("checkpoints of both are complete", LIMIT, || completed(&cluster, &job) > known);
+    cluster.wait_until("checkpoints of both are complete", LIMIT, || {
+        completed(&cluster, &job) > known || cluster.get(&format!("/jobs/{job}"))["state"] == "FINISHED"
+    });
     assert_eq!(cluster.wait_for_end(&job, LIMIT), "FINISHED");
     let history = cluster.get(&format!("/jobs/{job}/exceptions"));
     let entries = history["exceptionHistory"]["entries"].as_array().map(Vec::len);

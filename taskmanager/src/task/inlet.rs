@@ -77,7 +77,7 @@ impl Inlet {
                 return Poll::Ready(self.end());
             }
             let Some((position, channel, element)) = self.poll_gates(cx)? else { return Poll::Pending };
-            if let Some(element) = self.admit(position, channel, element) {
+            if let Some(element) = self.admit(position, channel, element)? {
                 return Poll::Ready(Ok(element));
             }
         }
@@ -134,19 +134,18 @@ impl Inlet {
         position: usize,
         channel: usize,
         element: StreamElement,
-    ) -> Option<(u32, StreamElement)> {
-        let gate = self.gates.get_mut(position)?;
+    ) -> Result<Option<(u32, StreamElement)>> {
+        let Some(gate) = self.gates.get_mut(position) else { return Ok(None) };
         let change = match element {
-            batch @ StreamElement::Batch(_) => return Some((gate.input, batch)),
+            batch @ StreamElement::Batch(_) => return Ok(Some((gate.input, batch))),
             StreamElement::Barrier(barrier) => {
                 if self.first_barrier.is_none_or(|(checkpoint, _)| checkpoint < barrier.checkpoint_id) {
                     self.first_barrier = Some((barrier.checkpoint_id, Instant::now()));
-                    // An error has nowhere to go from here: the place is for kills and pauses.
-                    let _ = FailPoint::BarrierReceived.pass();
+                    FailPoint::BarrierReceived.pass()?;
                 }
                 let decision = self.aligner.on_barrier(channel, barrier);
                 self.align(position, channel, decision);
-                return None;
+                return Ok(None);
             }
             StreamElement::Watermark(watermark) => self.valve.on_watermark(channel, watermark),
             StreamElement::Idle => self.valve.on_idle(channel),
@@ -160,7 +159,7 @@ impl Inlet {
             }
         };
         self.change(change);
-        None
+        Ok(None)
     }
 
     fn align(&mut self, position: usize, channel: usize, decision: Decision) {
