@@ -258,7 +258,7 @@ options! {
     "How often a TaskManager tells the JobManager the figures that REST and the dashboard show; at least 10 ms."
     HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", "1 s", Process;
     "How often JobManager and TaskManager tell each other that they live."
-    HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "5 s", Process;
+    HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", "4 s", Process;
     "After this long without a word the other one counts as lost. A closed connection counts at once."
     TASK_SLOTS: u32 = "taskmanager.numberOfTaskSlots", "0", Process;
     "How many slots, each a thread, a TaskManager has; 0: one for each core."
