@@ -3,6 +3,7 @@
 //! Owns: the command line, the wiring of crates, clocks and logging. Does not own: any logic of a job; see `weir-jobmanager`,
 //! `weir-taskmanager`, `weir-sql`. Read next: [`args`].
 
+mod allocator;
 mod args;
 mod client;
 mod clock;
@@ -24,10 +25,8 @@ use weir_api::error::Error;
 
 use crate::args::{Cli, JobVerb, Target, Verb, VerifyVerb};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let cli = Cli::parse();
     let serves = matches!(cli.verb, Verb::Local(_) | Verb::Jobmanager(_) | Verb::Taskmanager(_));
     log_to_stderr(if serves { "info" } else { "warn" });

@@ -1,8 +1,8 @@
 //! Reads the keyed state of a snapshot back, a few key groups at a time.
 //!
-//! Invariant: no row leaves before every byte that it depends on has been verified; at most [`WINDOW_BYTES`] of blocks, or one key
-//! group, are read at once. A local copy is taken where its bytes fit their checksums, else the store's file. Doesn't know who
-//! gets the rows.
+//! Invariant: no row leaves before every byte that it depends on has been verified; some [`WINDOW_BYTES`] of rows, or one key
+//! group, are merged at once, and besides them at most one block of each file is in memory; each block is read once. A local copy
+//! is taken where its bytes fit their checksums, else the store's file. Doesn't know who gets the rows.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -16,10 +16,10 @@ use crate::delta::{LayerRows, delta_schema, merge};
 use crate::layout::SnapshotFolder;
 use crate::manifest::{FileHandle, Layer, Manifest, StateSchema};
 use crate::storage::{Created, Storage};
-use crate::table::{Contents, OpenFile};
+use crate::table::{Block, Contents, OpenFile, key_groups};
 
-/// How many bytes of blocks are in memory at once.
-const WINDOW_BYTES: u64 = 32 << 20;
+/// How many bytes of rows are merged at once. What one merge has used is still in the processor's cache for the next one.
+const WINDOW_BYTES: u64 = 4 << 20;
 
 /// Where a snapshot's bytes come from.
 #[derive(Clone, Debug)]
@@ -62,13 +62,15 @@ impl Source {
             for handle in &layer.files {
                 let summary = &handle.summary;
                 if summary.first_key_group < range.end && range.start <= summary.last_key_group {
-                    files.push((self.open_file(schema, contents, handle).await?, handle.clone()));
+                    let file = self.open_file(schema, contents, handle).await?;
+                    files.push(Part { file, handle: handle.clone(), begun: None });
                 }
             }
             opened.push((contents, files));
         }
         let next = range.start;
-        Ok(Reader { source: self.clone(), schema: schema.clone(), layers: opened, range, next })
+        let source = self.clone();
+        Ok(Reader { source, schema: schema.clone(), layers: opened, range, next, window_bytes: WINDOW_BYTES })
     }
 
     async fn open_file(
@@ -167,9 +169,54 @@ pub(crate) fn check_belongs(
 pub struct Reader {
     source: Source,
     schema: StateSchema,
-    layers: Vec<(Contents, Vec<(OpenFile, FileHandle)>)>,
+    layers: Vec<(Contents, Vec<Part>)>,
     range: KeyGroupRange,
     next: u32,
+    pub(crate) window_bytes: u64,
+}
+
+/// A file of a layer.
+#[derive(Debug)]
+struct Part {
+    file: OpenFile,
+    handle: FileHandle,
+    /// The block that has been read and goes on behind the last window: where it lies, and its rows from there on.
+    begun: Option<(u64, RecordBatch)>,
+}
+
+impl Part {
+    /// The rows of the next key groups.
+    async fn rows(&mut self, source: &Source, window: KeyGroupRange) -> Result<Vec<RecordBatch>> {
+        let (mut batches, mut begun) = (Vec::new(), self.begun.take());
+        let from_here = KeyGroupRange { start: window.start, end: u32::MAX };
+        for block in self.file.index().blocks.iter().filter(|block| block.overlaps(window)) {
+            let rows = match begun.take() {
+                Some((offset, rows)) if offset == block.offset => rows,
+                _ => {
+                    let rows = |bytes: Bytes| self.file.rows(block, bytes, from_here);
+                    source.verified(&self.handle, block.offset, block.bytes, rows).await?
+                }
+            };
+            let end = key_groups(&rows)?.partition_point(|&key_group| key_group < window.end);
+            batches.push(rows.slice(0, end));
+            if end < rows.num_rows() {
+                begun = Some((block.offset, rows.slice(end, rows.num_rows() - end)));
+            }
+        }
+        self.begun = begun;
+        Ok(batches)
+    }
+
+    /// What the rows of some key groups take, as if those of a block were equally many.
+    fn bytes(&self, window: KeyGroupRange) -> u64 {
+        let blocks = self.file.index().blocks.iter().filter(|block| block.overlaps(window));
+        let share = |block: &Block| {
+            let (first, end) = (u64::from(block.first_key_group), u64::from(block.last_key_group) + 1);
+            let wanted = end.min(u64::from(window.end)) - first.max(u64::from(window.start));
+            block.bytes.saturating_mul(wanted) / (end - first)
+        };
+        blocks.map(share).sum()
+    }
 }
 
 impl Reader {
@@ -181,32 +228,27 @@ impl Reader {
         let window = KeyGroupRange { start: self.next, end: self.window_end() };
         self.next = window.end;
         let mut layers = Vec::with_capacity(self.layers.len());
-        for (contents, files) in &self.layers {
+        for (contents, files) in &mut self.layers {
             let mut batches = Vec::new();
-            for (file, handle) in files {
-                for block in file.index().blocks.iter().filter(|block| block.overlaps(window)) {
-                    let rows = |bytes: Bytes| file.rows(block, bytes, window);
-                    batches.push(self.source.verified(handle, block.offset, block.bytes, rows).await?);
-                }
+            for file in files {
+                batches.extend(file.rows(&self.source, window).await?);
             }
             layers.push(LayerRows { contents: *contents, batches });
         }
         merge(&self.schema.schema, self.schema.key_columns, &layers, into).map(Some)
     }
 
-    /// Takes key groups in while their blocks are few enough, at least one.
+    /// Takes key groups in while their rows are few enough, at least one.
     fn window_end(&self) -> u32 {
-        let blocks =
-            || self.layers.iter().flat_map(|(_, files)| files).flat_map(|(file, _)| &file.index().blocks);
+        let parts = || self.layers.iter().flat_map(|(_, parts)| parts);
         let bytes_until = |end: u32| -> u64 {
-            let window = KeyGroupRange { start: self.next, end };
-            blocks().filter(|block| block.overlaps(window)).map(|block| block.bytes).sum()
+            parts().map(|part| part.bytes(KeyGroupRange { start: self.next, end })).sum()
         };
         // By halves: the sum grows with the end.
         let (mut fits, mut end) = (self.next + 1, self.range.end);
         while fits < end {
             let middle = fits + (end - fits).div_ceil(2);
-            if bytes_until(middle) <= WINDOW_BYTES {
+            if bytes_until(middle) <= self.window_bytes {
                 fits = middle;
             } else {
                 end = middle - 1;

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 use weir_api::graph::KeyGroupRange;
-use weir_api::state::StateTable;
 use weir_api::{Error, Result};
 use weir_snapshots::compaction::{Candidate, Policy, plan};
 use weir_snapshots::delta::delta_schema;
 use weir_snapshots::manifest::{Layer, Scope, StateSchema};
 use weir_snapshots::restore::Source;
-use weir_snapshots::table::{Contents, Limits, encode};
+use weir_snapshots::table::{Contents, Encoder, Limits};
 
 use super::stores::Stores;
 use super::tables::Target;
@@ -128,13 +127,18 @@ impl Merge {
             folder: target.job.checkpoint(target.checkpoint),
         };
         let mut reader = source.open(&schema, &inputs, range).await?;
+        let bytes = inputs.iter().map(Layer::bytes).sum::<u64>() as usize;
+        let kind = (contents, schema.key_columns);
+        let mut encoder = Encoder::new(&schema.state, &columns, kind, Limits::default(), bytes)?;
         let mut files = Vec::new();
         while let Some(rows) = reader.next(contents).await? {
-            let (name, key_columns) = (schema.state.clone(), schema.key_columns);
-            let table = StateTable { name, schema: Arc::clone(&columns), key_columns, batches: vec![rows] };
-            for file in encode(&table, contents, key_columns, Limits::default())? {
+            encoder.add(&rows)?;
+            for file in encoder.whole() {
                 files.push(target.put(file).await?);
             }
+        }
+        for file in encoder.finish()? {
+            files.push(target.put(file).await?);
         }
         Ok(Merged { key, from, inputs, layer: Layer { delta: from > 0, files } })
     }

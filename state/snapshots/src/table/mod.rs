@@ -27,7 +27,7 @@ pub use index::{Block, Contents, Index};
 pub(crate) use read::caught;
 pub use read::{OpenFile, verify_whole};
 pub(crate) use write::key_groups;
-pub use write::{Encoded, Limits, encode};
+pub use write::{Encoded, Encoder, Limits, encode};
 
 pub use weir_api::state::TOMBSTONE_COLUMN;
 

@@ -57,29 +57,24 @@ pub fn encode(
     key_columns: u32,
     limits: Limits,
 ) -> Result<Vec<Encoded>> {
-    check_schema(&table.schema, contents, key_columns)?;
-    let mut cutter = Cutter {
-        table,
-        contents,
-        key_columns,
-        limits,
-        pending: Vec::new(),
-        pending_bytes: 0,
-        left_bytes: table.batches.iter().map(slice_bytes).sum(),
-        last_key_group: 0,
-        file: None,
-        done: Vec::new(),
-    };
+    let bytes = table.batches.iter().map(slice_bytes).sum();
+    let mut encoder = Encoder::new(&table.name, &table.schema, (contents, key_columns), limits, bytes)?;
     for batch in &table.batches {
-        cutter.take(batch).map_err(|error| error.context(format_args!("write state `{}`", table.name)))?;
+        encoder.add(batch)?;
     }
-    cutter.end_block()?;
-    cutter.end_file()?;
-    Ok(cutter.done)
+    encoder.finish()
 }
 
-struct Cutter<'a> {
-    table: &'a StateTable,
+struct File {
+    writer: FileWriter<Vec<u8>>,
+    head_bytes: usize,
+    blocks: Vec<Block>,
+}
+
+/// Makes files of rows that come bit by bit.
+pub struct Encoder {
+    state: String,
+    schema: SchemaRef,
     contents: Contents,
     key_columns: u32,
     limits: Limits,
@@ -93,15 +88,50 @@ struct Cutter<'a> {
     done: Vec<Encoded>,
 }
 
-struct File {
-    writer: FileWriter<Vec<u8>>,
-    head_bytes: usize,
-    blocks: Vec<Block>,
-}
+impl Encoder {
+    /// For rows of a state with so many columns of the key. `bytes` is what all rows will take, roughly: only room is made for it.
+    pub fn new(
+        state: &str,
+        schema: &SchemaRef,
+        (contents, key_columns): (Contents, u32),
+        limits: Limits,
+        bytes: usize,
+    ) -> Result<Self> {
+        check_schema(schema, contents, key_columns)?;
+        Ok(Self {
+            state: state.to_owned(),
+            schema: Arc::clone(schema),
+            contents,
+            key_columns,
+            limits,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            left_bytes: bytes,
+            last_key_group: 0,
+            file: None,
+            done: Vec::new(),
+        })
+    }
 
-impl Cutter<'_> {
+    /// Takes rows of growing key groups.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.take(batch).map_err(|error| error.context(format_args!("write state `{}`", self.state)))
+    }
+
+    /// The files that are whole by now and weren't handed out.
+    pub fn whole(&mut self) -> Vec<Encoded> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// All files that weren't handed out.
+    pub fn finish(mut self) -> Result<Vec<Encoded>> {
+        self.end_block()?;
+        self.end_file()?;
+        Ok(self.done)
+    }
+
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.schema_ref() != &self.table.schema {
+        if batch.schema_ref() != &self.schema {
             return Err(Error::internal("a batch has another schema than its table"));
         }
         if self.contents == Contents::Delta && batch.column(1).as_boolean_opt().is_none_or(has_nulls) {
@@ -148,12 +178,12 @@ impl Cutter<'_> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let batch = concat_batches(&self.table.schema, &self.pending)?;
+        let batch = concat_batches(&self.schema, &self.pending)?;
         self.pending.clear();
         self.pending_bytes = 0;
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::new(&self.table.schema, self.left_bytes.min(self.limits.file_bytes))?),
+            none => none.insert(File::new(&self.schema, self.left_bytes.min(self.limits.file_bytes))?),
         };
         file.add(&batch)?;
         self.left_bytes = self.left_bytes.saturating_sub(slice_bytes(&batch));
@@ -166,7 +196,7 @@ impl Cutter<'_> {
     fn end_file(&mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let index = Index {
-            state: self.table.name.clone(),
+            state: self.state.clone(),
             contents: self.contents,
             key_columns: self.key_columns,
             head_bytes: file.head_bytes as u64,

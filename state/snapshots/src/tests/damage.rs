@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::compute::concat_batches;
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -108,6 +109,31 @@ async fn a_snapshot_is_read_back_with_its_changes() {
     let bare = Source { copies: None, ..source };
     let error = bare.open(&operator.schemas[0], &table.layers, range).await.unwrap_err();
     assert!(error.code() == Code::SnapshotDamaged && error.message().contains("missing"), "{error}");
+}
+
+#[tokio::test]
+async fn how_much_is_read_at_once_changes_no_row() {
+    let store = Arc::new(InMemory::new());
+    let storage = Storage::objects(store.clone(), store, "a", Limits::default());
+    let (folder, manifest) = snapshot(&storage).await;
+    let source = Source { storage, copies: None, folder };
+    let (operator, _, table) = manifest.tables().next().unwrap();
+    let (schema, range) = (&operator.schemas[0], KeyGroupRange { start: 5, end: 111 });
+    let mut read = Vec::new();
+    for window_bytes in [u64::MAX, 0, 700, 2000, 9000] {
+        let mut reader = source.open(schema, &table.layers, range).await.unwrap();
+        reader.window_bytes = window_bytes;
+        let mut batches = Vec::new();
+        while let Some(batch) = reader.next(Contents::Full).await.unwrap() {
+            batches.push(batch);
+        }
+        let rows = concat_batches(&schema.schema, &batches).unwrap();
+        read.push((batches.len(), rows));
+    }
+    let windows: Vec<_> = read.iter().map(|(windows, _)| *windows).collect();
+    assert_eq!(windows[..2], [1, 106]);
+    assert!(windows[2..].iter().all(|windows| (2..106).contains(windows)), "{windows:?}");
+    assert!(read.iter().all(|(_, rows)| *rows == read[0].1) && read[0].1.num_rows() == 106 * 3 - 53);
 }
 
 #[tokio::test]
