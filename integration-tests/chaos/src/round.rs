@@ -236,7 +236,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether all input is committed in time.
-    fn wait_until_complete(&self, limit: Duration) -> bool {
+    fn wait_until_complete(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let windows = self.workload.windows().len() as u64;
         let total = self.workload.total();
@@ -245,6 +245,8 @@ impl<'a> Scene<'a> {
             if identity.count() >= total && counts.count() >= total && fired.count() >= windows {
                 return true;
             }
+            // A JobManager that stood still after the savepoint of a stop ends the job only now.
+            self.target.revive();
             std::thread::sleep(Duration::from_millis(50));
         }
         false

@@ -171,7 +171,7 @@ fn a_pipeline_goes_on_while_another_one_restarts() {
     let mut after = Vec::new();
     cluster.wait_until("one of the pipelines has restarted", LIMIT, || {
         after = tasks(&cluster, &job);
-        after.iter().any(|(_, attempt, ..)| *attempt > 0) && after.iter().all(|task| runs_or_has(task))
+        after.iter().any(|(_, attempt, ..)| *attempt > 0) && after.iter().all(runs_or_has)
     });
     // What runs under its first attempt has noticed nothing. On a slow machine it may be done by now.
     let survivors: Vec<_> = after.iter().filter(|(_, attempt, ..)| *attempt == 0).collect();

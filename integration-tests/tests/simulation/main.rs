@@ -23,6 +23,7 @@ mod publish;
 mod random;
 mod runs;
 mod snapshot;
+mod source;
 mod storage;
 mod story;
 mod swarm;
