@@ -264,6 +264,18 @@ impl KeyedRows {
     }
 }
 
+/// Parts rows, with their key groups, into those that are still there and those that are gone.
+#[must_use]
+pub fn split_rows(
+    rows: &[u32],
+    groups: Vec<u32>,
+    is_there: impl Fn(u32) -> bool,
+) -> [(Vec<u32>, Vec<u32>); 2] {
+    let (there, gone): (Vec<_>, Vec<_>) =
+        rows.iter().copied().zip(groups).partition(|&(row, _)| is_there(row));
+    [there, gone].map(|rows| rows.into_iter().unzip())
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::Int64Type;

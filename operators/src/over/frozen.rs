@@ -12,7 +12,7 @@ use weir_api::error::Result;
 use weir_api::key::{hash_columns, key_group};
 use weir_api::state::chunks::FrozenChunks;
 use weir_api::state::dirty::Dirty;
-use weir_api::state::pieces::{Buckets, ByGroup, KeyedRows, next_buckets};
+use weir_api::state::pieces::{Buckets, ByGroup, KeyedRows, next_buckets, split_rows};
 use weir_api::state::{Frozen, PIECE_BYTES, Scope, StateTable};
 
 use super::keys::FrozenKeys;
@@ -130,13 +130,10 @@ impl Frozen for FrozenTable {
                 rows.add(groups, keys.into_iter().chain(values).collect());
                 continue;
             }
-            let (forgotten, there): (Vec<_>, Vec<_>) =
-                ids.iter().copied().zip(groups).partition(|&(id, _)| self.is_forgotten(id));
-            let (ids, groups): (Vec<u32>, Vec<u32>) = there.into_iter().unzip();
-            let (keys, values) = self.columns(&ids)?;
-            rows.add(groups, keys.into_iter().chain(values).collect());
-            let (ids, groups): (Vec<u32>, Vec<u32>) = forgotten.into_iter().unzip();
-            rows.remove(groups, self.keys.columns(&ids)?);
+            let [there, forgotten] = split_rows(ids, groups, |id| !self.is_forgotten(id));
+            let (keys, values) = self.columns(&there.0)?;
+            rows.add(there.1, keys.into_iter().chain(values).collect());
+            rows.remove(forgotten.1, self.keys.columns(&forgotten.0)?);
         }
         cursor.next = taken.end;
         cursor.done = cursor.next >= count;

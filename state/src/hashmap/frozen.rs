@@ -15,7 +15,7 @@ use weir_api::error::Result;
 use weir_api::key::hash_columns;
 use weir_api::state::chunks::FrozenChunks;
 use weir_api::state::dirty::Dirty;
-use weir_api::state::pieces::{Buckets, ByGroup, KeyedRows, next_buckets};
+use weir_api::state::pieces::{Buckets, ByGroup, KeyedRows, next_buckets, split_rows};
 use weir_api::state::{Frozen, PIECE_BYTES, Scope, StateTable};
 
 use super::bits::FrozenBits;
@@ -86,9 +86,7 @@ impl FrozenTable {
     fn piece(&self, cursor: &Cursor, buckets: Range<usize>) -> Result<StateTable> {
         let mut piece = KeyedRows::new(self.scope(), Arc::clone(&self.schema), self.key_columns as u32);
         for (rows, groups) in cursor.index.chunks(buckets, cursor.buckets) {
-            let (there, gone): (Vec<_>, Vec<_>) =
-                rows.iter().copied().zip(groups).partition(|&(row, _)| self.is_there(row));
-            let (there, groups): (Vec<u32>, Vec<u32>) = there.into_iter().unzip();
+            let [(there, groups), gone] = split_rows(rows, groups, |row| self.is_there(row));
             let keys = self.keys_of(&there)?;
             let values = self.columns.iter().map(|column| column.read(&there)).collect::<Result<Vec<_>>>()?;
             let written = self
@@ -96,8 +94,7 @@ impl FrozenTable {
                 .as_ref()
                 .map(|times| Arc::new(Int64Array::from(times.gather(&there))) as ArrayRef);
             piece.add(groups, keys.into_iter().chain(values).chain(written).collect());
-            let (gone, groups): (Vec<u32>, Vec<u32>) = gone.into_iter().unzip();
-            piece.remove(groups, self.keys_of(&gone)?);
+            piece.remove(gone.1, self.keys_of(&gone.0)?);
         }
         piece.into_table(&self.name)
     }
