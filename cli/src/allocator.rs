@@ -10,8 +10,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay`: its crate doesn't name it. A test watches the number.
 const PURGE_DELAY: c_int = 15;
 
-/// For how long freed memory stays with the process, so that the next checkpoint finds the last one's. Given back and taken again
-/// each second it cost a fifth of a keyed count's CPU time: each page is cleared anew, and a virtual machine asks its host first.
+/// For how long freed memory stays with the process, so that the next checkpoint finds the last one's. Where it is given back and
+/// taken again each second, each page is cleared anew, and a virtual machine asks its host first: an eighth of a count's CPU time.
 const KEPT_MILLIS: c_long = 10_000;
 
 /// Tells the allocator for how long it keeps what is freed, unless `MIMALLOC_PURGE_DELAY` does. To be called first of all.
@@ -31,7 +31,7 @@ mod tests {
         }
         // SAFETY: it reads one word of the library's options.
         let get = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
-        // No other option has a second's default.
+        // The library's own delay is a second.
         assert_eq!(get(), 1000);
         keep_freed_memory();
         assert_eq!(get(), KEPT_MILLIS);

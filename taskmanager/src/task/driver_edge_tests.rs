@@ -36,6 +36,15 @@ async fn next(gate: &mut InputGate) -> StreamElement {
     next.await.expect("an element comes").expect("the gate is open").unwrap().1
 }
 
+/// Cancels a task that nobody takes anything from: it has waited, and made no more than the pool holds.
+async fn cancel_held_up(task: Task) {
+    let metrics = Arc::clone(&task.metrics);
+    task.cancel_soon().await;
+    let figures = metrics.snapshot(Default::default());
+    assert!(figures.back_pressured_millis >= 100, "{figures:?}");
+    assert!(figures.num_bytes_out <= 2 << 20, "the pool bounds what is made: {figures:?}");
+}
+
 #[tokio::test]
 async fn a_task_without_room_downstream_stops_and_ends_when_cancelled() {
     let slot = slot();
@@ -48,11 +57,7 @@ async fn a_task_without_room_downstream_stops_and_ends_when_cancelled() {
         sides: Vec::new(),
     })
     .await;
-    let metrics = Arc::clone(&task.metrics);
-    task.cancel_soon().await;
-    let figures = metrics.snapshot(Default::default());
-    assert!(figures.back_pressured_millis >= 100, "{figures:?}");
-    assert!(figures.num_bytes_out <= 2 << 20, "the pool bounds what is made: {figures:?}");
+    cancel_held_up(task).await;
     drop(gate);
     assert_eq!(network.pool_usage().available, network.pool_usage().total);
 }
@@ -137,9 +142,5 @@ async fn a_side_output_that_nobody_takes_holds_the_task_up() {
         sides: vec![SideEdge { operator: 0, partition }],
     })
     .await;
-    let metrics = Arc::clone(&task.metrics);
-    task.cancel_soon().await;
-    let figures = metrics.snapshot(Default::default());
-    assert!(figures.back_pressured_millis >= 100, "{figures:?}");
-    assert!(figures.num_bytes_out <= 2 << 20, "the pool bounds what is made: {figures:?}");
+    cancel_held_up(task).await;
 }
